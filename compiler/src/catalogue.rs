@@ -1,0 +1,437 @@
+//! What an engine description (`scripts/engines/*.pi`) says, by name: structs, enums, functions, points and their fields.
+
+use indexmap::IndexMap;
+use profinfer_lang::ast;
+use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::span::Span;
+
+use crate::typed::PointId;
+use crate::types::{Mem, Type};
+
+/// An engine description.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    /// `ggml`
+    pub engine: String,
+    /// What it is, for people.
+    pub description: String,
+    /// How it is recognised.
+    pub condition: Option<Exports>,
+    /// Structs of the engine.
+    pub structs: IndexMap<String, Struct>,
+    /// Enums of the engine.
+    pub enums: IndexMap<String, Enum>,
+    /// Functions usable in field definitions and scripts.
+    pub fns: IndexMap<String, ast::FnDef>,
+    /// Points in the order they are described.
+    pub points: Vec<Point>,
+}
+
+/// A condition over the symbols that a file exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exports {
+    /// `exports("symbol")`
+    Symbol(String),
+    /// Both hold.
+    And(Box<Exports>, Box<Exports>),
+    /// One holds.
+    Or(Box<Exports>, Box<Exports>),
+    /// It does not hold.
+    Not(Box<Exports>),
+}
+
+impl Exports {
+    /// Whether it holds for a file that exports what `has` says.
+    pub fn holds(&self, has: &dyn Fn(&str) -> bool) -> bool {
+        match self {
+            Self::Symbol(s) => has(s),
+            Self::And(a, b) => a.holds(has) && b.holds(has),
+            Self::Or(a, b) => a.holds(has) || b.holds(has),
+            Self::Not(a) => !a.holds(has),
+        }
+    }
+}
+
+/// A struct.
+#[derive(Debug, Clone)]
+pub struct Struct {
+    /// Its fields.
+    pub fields: IndexMap<String, Placed>,
+}
+
+/// A field of a struct.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placed {
+    /// Its type.
+    pub ty: Type,
+    /// How it lies in memory; none for text.
+    pub mem: Option<Mem>,
+    /// Bytes from the start of the struct.
+    pub offset: u64,
+}
+
+/// An enum.
+#[derive(Debug, Clone)]
+pub struct Enum {
+    /// The symbol of the table of names in the target; none if the numbers are fixed.
+    pub table: Option<String>,
+    /// Names and numbers as the description lists them.
+    pub words: IndexMap<String, i64>,
+}
+
+/// How a point's events come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Template {
+    /// One event per call, at the entry.
+    Enter,
+    /// One event per call, from entry to return.
+    Span,
+    /// One event from each start to the next on the same thread of the same pool, or to a stop.
+    Sequence,
+}
+
+impl Template {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enter => "enter",
+            Self::Span => "span",
+            Self::Sequence => "sequence",
+        }
+    }
+}
+
+/// A point.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// Its name.
+    pub name: String,
+    /// Its `///` lines.
+    pub docs: Vec<String>,
+    /// How its events come about.
+    pub template: Template,
+    /// Where an event begins.
+    pub starts: Vec<Start>,
+    /// Where the open one ends without another beginning.
+    pub stops: Vec<Stop>,
+    /// What an open event is kept under.
+    pub state_by: Vec<ast::Expr>,
+    /// Hits that do not satisfy it are left at once.
+    pub only: Option<ast::Expr>,
+    /// Points that may enclose it, innermost first.
+    pub within: Vec<PointId>,
+    /// Fields that a pattern without a field name is held against.
+    pub pattern: Vec<ast::Ident>,
+    /// Layout checks with what they say when they fail.
+    pub checks: Vec<(ast::Expr, String)>,
+    /// Words that no event has, with the reason.
+    pub never: Vec<(Vec<String>, String)>,
+    /// Why it may attach and never fire.
+    pub silent: Option<String>,
+    /// Its fields.
+    pub fields: IndexMap<String, Field>,
+    /// Where it is described.
+    pub span: Span,
+}
+
+/// A function at whose entry an event begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Symbols; the first that the target has is taken.
+    pub symbols: Vec<String>,
+    /// Arguments by position.
+    pub args: Vec<Arg>,
+    /// The point works without it.
+    pub optional: bool,
+}
+
+/// An argument of a probed function, passed in an integer register.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arg {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// How much of the register it is.
+    pub mem: Mem,
+}
+
+/// A function at whose entry or return instructions an open event ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stop {
+    /// Symbols; the first that the target has is taken.
+    pub symbols: Vec<String>,
+    /// At its return instructions.
+    pub at_return: bool,
+    /// The point works without it.
+    pub optional: bool,
+}
+
+/// A field of a point.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// Its `///` lines.
+    pub docs: Vec<String>,
+    /// Its type, where written.
+    pub ty: Option<Type>,
+    /// What it is.
+    pub value: ast::Expr,
+}
+
+impl Catalogue {
+    /// The point of that name.
+    pub fn point(&self, name: &str) -> Option<PointId> {
+        self.points.iter().position(|p| p.name == name)
+    }
+
+    /// Reads an engine description. Items of other kinds (clauses, imports) are errors.
+    pub fn read(program: &ast::Program) -> Result<Catalogue, Vec<Diagnostic>> {
+        let mut c = Catalogue::default();
+        let mut errors = Vec::new();
+        for item in &program.items {
+            match &item.kind {
+                ast::ItemKind::Struct(s) => {
+                    c.structs.insert(s.name.node.clone(), Struct { fields: IndexMap::new() });
+                }
+                ast::ItemKind::Enum(e) => {
+                    c.enums.insert(e.name.node.clone(), read_enum(e));
+                }
+                ast::ItemKind::Point(p) => c.points.push(Point {
+                    name: p.name.node.clone(),
+                    docs: item.docs.clone(),
+                    template: Template::Enter,
+                    starts: Vec::new(),
+                    stops: Vec::new(),
+                    state_by: Vec::new(),
+                    only: None,
+                    within: Vec::new(),
+                    pattern: Vec::new(),
+                    checks: Vec::new(),
+                    never: Vec::new(),
+                    silent: None,
+                    fields: IndexMap::new(),
+                    span: p.name.span,
+                }),
+                _ => {}
+            }
+        }
+        let mut n = 0;
+        for item in &program.items {
+            match &item.kind {
+                ast::ItemKind::Engine(e) => {
+                    c.engine = e.name.node.clone();
+                    c.description = e.description.node.clone();
+                    match read_condition(&e.condition) {
+                        Ok(condition) => c.condition = Some(condition),
+                        Err(d) => errors.push(d),
+                    }
+                }
+                ast::ItemKind::Struct(s) => {
+                    let fields = s
+                        .fields
+                        .iter()
+                        .filter_map(|f| match c.type_of(&f.ty) {
+                            Ok(ty) => {
+                                let mem = mem_of(&f.ty);
+                                Some((f.name.node.clone(), Placed { ty, mem, offset: f.offset.node }))
+                            }
+                            Err(d) => {
+                                errors.push(d);
+                                None
+                            }
+                        })
+                        .collect();
+                    c.structs[&s.name.node] = Struct { fields };
+                }
+                ast::ItemKind::Fn(f) => {
+                    c.fns.insert(f.name.node.clone(), f.clone());
+                }
+                ast::ItemKind::Point(p) => {
+                    match c.read_point(p) {
+                        Ok(point) => c.points[n] = Point { docs: item.docs.clone(), ..point },
+                        Err(d) => errors.push(d),
+                    }
+                    n += 1;
+                }
+                ast::ItemKind::Enum(_) => {}
+                _ => errors.push(
+                    Diagnostic::error("PI0210", "an engine description holds only `engine struct enum fn point`")
+                        .at(item.span, "this is for scripts"),
+                ),
+            }
+        }
+        if errors.is_empty() { Ok(c) } else { Err(errors) }
+    }
+
+    /// The type that a written one means.
+    pub fn type_of(&self, t: &ast::TypeRef) -> Result<Type, Diagnostic> {
+        let word = t.name.node.as_str();
+        let base = match (word, &t.of) {
+            ("str", None) => return Ok(Type::Str(t.len.unwrap_or(0) as u32)),
+            ("ptr", None) => Type::Address,
+            ("ptr", Some(of)) if of.node == "ptr" => Type::PtrPtr,
+            ("ptr", Some(of)) => match Mem::of_word(&of.node) {
+                Some(mem) => Type::NumPtr(mem),
+                None if self.structs.contains_key(&of.node) => Type::Ptr(of.node.clone()),
+                None => {
+                    return Err(Diagnostic::error("PI0210", format!("no struct is called `{}`", of.node))
+                        .at(of.span, "not described here"));
+                }
+            },
+            ("enum", Some(of)) if self.enums.contains_key(&of.node) => Type::Enum(of.node.clone()),
+            ("int", None) => Type::Int,
+            ("duration", None) => Type::Duration,
+            ("bytes", None) => Type::Bytes,
+            ("string", None) => Type::Str(0),
+            ("bool", None) => Type::Bool,
+            ("ratio", None) => Type::Ratio,
+            (word, None) if Mem::of_word(word).is_some() => Type::Int,
+            _ => {
+                return Err(Diagnostic::error("PI0210", format!("`{word}` is not a type"))
+                    .at(t.span, "not a type")
+                    .help("types are i8…i64, u8…u64, bool, ptr, ptr(x), enum(x), str[n], int, duration, bytes, string, ratio"));
+            }
+        };
+        Ok(match t.len {
+            Some(n) => Type::Array(Box::new(base), mem_of(t).unwrap_or(Mem::WORD), n),
+            None => base,
+        })
+    }
+
+    fn read_point(&self, p: &ast::PointDef) -> Result<Point, Diagnostic> {
+        let template = match p.template.node.as_str() {
+            "enter" => Template::Enter,
+            "span" => Template::Span,
+            "sequence" => Template::Sequence,
+            other => {
+                return Err(Diagnostic::error("PI0210", format!("no template is called `{other}`"))
+                    .at(p.template.span, "unknown")
+                    .help("templates are enter, span and sequence"));
+            }
+        };
+        let mut point = Point {
+            name: p.name.node.clone(),
+            docs: Vec::new(),
+            template,
+            starts: Vec::new(),
+            stops: Vec::new(),
+            state_by: Vec::new(),
+            only: None,
+            within: Vec::new(),
+            pattern: Vec::new(),
+            checks: Vec::new(),
+            never: Vec::new(),
+            silent: None,
+            fields: IndexMap::new(),
+            span: p.name.span,
+        };
+        let texts = |all: &[ast::Ident]| all.iter().map(|s| s.node.clone()).collect::<Vec<_>>();
+        for stmt in &p.stmts {
+            match &stmt.kind {
+                ast::PointStmtKind::Start { symbols, args, optional } => {
+                    let args = args
+                        .iter()
+                        .map(|(name, ty)| {
+                            let mem = mem_of(ty).unwrap_or(Mem::WORD);
+                            Ok(Arg { name: name.node.clone(), ty: self.type_of(ty)?, mem })
+                        })
+                        .collect::<Result<Vec<_>, Diagnostic>>()?;
+                    point.starts.push(Start { symbols: texts(symbols), args, optional: *optional });
+                }
+                ast::PointStmtKind::Stop { at_return, symbols, optional } => {
+                    point.stops.push(Stop { symbols: texts(symbols), at_return: *at_return, optional: *optional });
+                }
+                ast::PointStmtKind::Mark { .. } => {
+                    return Err(Diagnostic::error("PI0401", "`mark` is not supported yet")
+                        .at(stmt.span, "parsed, not compiled"));
+                }
+                ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
+                ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
+                ast::PointStmtKind::Within(names) => {
+                    for name in names {
+                        let id = self.point(&name.node).ok_or_else(|| {
+                            Diagnostic::error("PI0201", format!("no point is called `{}`", name.node))
+                                .at(name.span, "not described here")
+                        })?;
+                        point.within.push(id);
+                    }
+                }
+                ast::PointStmtKind::Pattern(names) => point.pattern = names.clone(),
+                ast::PointStmtKind::Let(l) => {
+                    let ty = l.ty.as_ref().map(|t| self.type_of(t)).transpose()?;
+                    let field = Field { docs: stmt.docs.clone(), ty, value: l.value.clone() };
+                    if point.fields.insert(l.name.node.clone(), field).is_some() {
+                        return Err(Diagnostic::error("PI0205", format!("`{}` is there twice", l.name.node))
+                            .at(l.name.span, "a second time"));
+                    }
+                }
+                ast::PointStmtKind::Check { condition, message } => {
+                    point.checks.push((condition.clone(), message.node.clone()));
+                }
+                ast::PointStmtKind::Never { pattern, reason, .. } => {
+                    let words = pattern.alts.iter().filter_map(|a| match &a.kind {
+                        ast::PatternKind::Glob(g) => Some(g.clone()),
+                        _ => None,
+                    });
+                    point.never.push((words.collect(), reason.node.clone()));
+                }
+                ast::PointStmtKind::Silent(reason) => point.silent = Some(reason.node.clone()),
+            }
+        }
+        if point.starts.is_empty() {
+            return Err(Diagnostic::error("PI0210", format!("point `{}` has no `start`", point.name))
+                .at(p.name.span, "where does its event begin?"));
+        }
+        Ok(point)
+    }
+}
+
+/// How a value of a written type lies in memory; none for text.
+fn mem_of(t: &ast::TypeRef) -> Option<Mem> {
+    match t.name.node.as_str() {
+        "str" => None,
+        "enum" => Some(Mem { size: 4, signed: true }),
+        "ptr" => Some(Mem::WORD),
+        word => Some(Mem::of_word(word).unwrap_or(Mem::WORD)),
+    }
+}
+
+fn read_enum(e: &ast::EnumDef) -> Enum {
+    let mut next = 0;
+    let mut words = IndexMap::new();
+    for v in &e.variants {
+        let n = v.value.unwrap_or(next);
+        words.insert(v.name.node.clone(), n);
+        next = n + 1;
+    }
+    Enum { table: e.table.as_ref().map(|t| t.node.clone()), words }
+}
+
+fn read_condition(e: &ast::Expr) -> Result<Exports, Diagnostic> {
+    use ast::{BinaryOp, ExprKind, UnaryOp};
+    match &e.kind {
+        ExprKind::Paren(inner) => read_condition(inner),
+        ExprKind::Call { name, args } if name.node == "exports" && args.len() == 1 => match &args[0].value.kind {
+            ExprKind::Str(s) => Ok(Exports::Symbol(s.clone())),
+            ExprKind::Pattern(p) => match p.alts.as_slice() {
+                [ast::PatternAlt { kind: ast::PatternKind::Str(s), .. }] => Ok(Exports::Symbol(s.clone())),
+                _ => Err(bad_condition(e)),
+            },
+            _ => Err(bad_condition(e)),
+        },
+        ExprKind::Binary(BinaryOp::And, a, b) => {
+            Ok(Exports::And(Box::new(read_condition(a)?), Box::new(read_condition(b)?)))
+        }
+        ExprKind::Binary(BinaryOp::Or, a, b) => {
+            Ok(Exports::Or(Box::new(read_condition(a)?), Box::new(read_condition(b)?)))
+        }
+        ExprKind::Unary(UnaryOp::Not, a) => Ok(Exports::Not(Box::new(read_condition(a)?))),
+        _ => Err(bad_condition(e)),
+    }
+}
+
+fn bad_condition(e: &ast::Expr) -> Diagnostic {
+    Diagnostic::error("PI0210", "an engine is recognised by the symbols it exports")
+        .at(e.span, "not a condition on symbols")
+        .help("write exports(\"symbol\"), joined by and, or, not")
+}

@@ -1,0 +1,296 @@
+//! Columns: aggregations to slots of the kernel's value, arithmetic between them to user space.
+
+use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
+use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::span::Span;
+
+use crate::lower::{Lowering, cannot, index_of};
+use crate::plan::{ColumnExpr, Expr, OutColumn, Slot, SlotHow};
+use crate::resolve::{AGGREGATES, HelpNear, LATER, Resolver, Scope, not_yet};
+use crate::typed::{Kind, PointId, Stage, Typed};
+use crate::types::{ArithOp, Type, arithmetic};
+
+/// Buckets per power of two of a quantile's histogram, as a power of two.
+pub const QUANTILE_K: u32 = 5;
+
+/// Collects the columns of one table.
+pub(crate) struct Columns<'c, 'a> {
+    resolver: &'c Resolver<'a>,
+    lowering: &'c mut Lowering<'a>,
+    point: PointId,
+    slots: Vec<Slot>,
+    columns: Vec<OutColumn>,
+}
+
+impl<'c, 'a> Columns<'c, 'a> {
+    pub(crate) fn new(resolver: &'c Resolver<'a>, lowering: &'c mut Lowering<'a>, point: PointId) -> Self {
+        Self { resolver, lowering, point, slots: Vec::new(), columns: Vec::new() }
+    }
+
+    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>) {
+        (self.slots, self.columns)
+    }
+
+    /// Adds a column; `quantile` with several shares adds several.
+    pub(crate) fn add(&mut self, name: String, c: &ast::Column) -> Result<(), Diagnostic> {
+        if let ExprKind::Call { name: f, args } = &c.expr.kind
+            && f.node == "quantile"
+            && args.len() > 2
+        {
+            let (of, slot) = self.quantile_slot(args, c.expr.span)?;
+            for share in &args[1..] {
+                let p = self.share_of_one(&share.value)?;
+                let name = match &c.name {
+                    Some(given) => format!("{}_p{}", given.node, p * 100.0),
+                    None => name.split(',').next().map_or_else(String::new, |head| format!("{head},{p})")),
+                };
+                self.columns.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) });
+            }
+            return Ok(());
+        }
+        let (value, ty) = self.column(&c.expr)?;
+        let mut aggregates = false;
+        has_slot(&value, &mut aggregates);
+        if !aggregates {
+            return Err(Diagnostic::error("PI0311", "a column needs an aggregation")
+                .at(c.expr.span, "nothing is counted or added up here")
+                .help("wrap it: sum(x), avg(x), max(x), hist(x); or make it a key behind `by`"));
+        }
+        self.columns.push(OutColumn { name, ty, value });
+        Ok(())
+    }
+
+    fn column(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Type), Diagnostic> {
+        match &e.kind {
+            ExprKind::Paren(inner) => self.column(inner),
+            ExprKind::Unary(UnaryOp::Neg, inner) => {
+                let (value, ty) = self.column(inner)?;
+                Ok((ColumnExpr::Neg(Box::new(value)), ty))
+            }
+            ExprKind::Binary(op, a, b) => {
+                let op = match op {
+                    BinaryOp::Add => ArithOp::Add,
+                    BinaryOp::Sub => ArithOp::Sub,
+                    BinaryOp::Mul => ArithOp::Mul,
+                    BinaryOp::Div => ArithOp::Div,
+                    BinaryOp::Rem => ArithOp::Rem,
+                    _ => {
+                        return Err(Diagnostic::error("PI0311", "a column is a number, not a condition")
+                            .at(e.span, "a comparison")
+                            .help("put the condition into where ( … )"));
+                    }
+                };
+                let ((va, ta), (vb, tb)) = (self.column(a)?, self.column(b)?);
+                if matches!(va, ColumnExpr::Hist(_)) || matches!(vb, ColumnExpr::Hist(_)) {
+                    return Err(Diagnostic::error("PI0311", "a histogram is no number to compute with")
+                        .at(e.span, "here")
+                        .help("use sum(x), avg(x) or quantile(x, 0.5)"));
+                }
+                let ty = arithmetic(op, &ta, &tb).ok_or_else(|| {
+                    Diagnostic::error("PI0302", format!("`{}` of {ta} and {tb}", op.symbol()))
+                        .at(e.span, "units do not go together")
+                        .note(a.span, ta.to_string())
+                        .note(b.span, tb.to_string())
+                })?;
+                Ok((ColumnExpr::Arith(op, Box::new([va, vb])), ty))
+            }
+            ExprKind::Call { name, args } if AGGREGATES.contains(&name.node.as_str()) => {
+                self.aggregate(&name.node, args, e.span)
+            }
+            ExprKind::Call { name, .. } if LATER.contains(&name.node.as_str()) => {
+                Err(not_yet(&format!("`{}`", name.node), e.span))
+            }
+            ExprKind::Call { name, .. } if !self.is_scalar(&name.node) => {
+                let names = AGGREGATES.iter().copied();
+                Err(Diagnostic::error("PI0206", format!("no column function is called `{}`", name.node))
+                    .at(name.span, "unknown")
+                    .help_near(&name.node, names, &format!("columns: {}", AGGREGATES.join(" "))))
+            }
+            _ => {
+                let value = self.resolver.expr(e, Scope::clause(self.point), None)?;
+                match (&value.kind, &value.ty) {
+                    (Kind::Int(n), ty) => Ok((ColumnExpr::Const(*n as f64), ty.clone())),
+                    (Kind::Float(x), ty) => Ok((ColumnExpr::Const(*x), ty.clone())),
+                    (_, ty) => Err(Diagnostic::error("PI0311", "a column needs an aggregation")
+                        .at(e.span, format!("{ty} of each single event"))
+                        .help("wrap it: sum(x), avg(x), max(x), hist(x); or make it a key behind `by`")),
+                }
+            }
+        }
+    }
+
+    fn is_scalar(&self, name: &str) -> bool {
+        ["first", "if", "has", "number_after", "match", "concat", "readable"].contains(&name)
+            || self.resolver.fns.contains_key(name)
+            || self.resolver.catalogue().fns.contains_key(name)
+    }
+
+    fn aggregate(&mut self, name: &str, args: &[ast::CallArg], span: Span) -> Result<(ColumnExpr, Type), Diagnostic> {
+        let usage = |text: &str| {
+            Diagnostic::error("PI0306", format!("`{name}` takes other arguments"))
+                .at(span, "here")
+                .help(format!("usage: {text}"))
+        };
+        let one = |this: &Self| match args {
+            [only] if only.name.is_none() => this.operand(&only.value),
+            _ => Err(usage(&format!("{name}(x)"))),
+        };
+        match name {
+            "count" => match args {
+                [] => Ok((ColumnExpr::Slot(self.slot(SlotHow::Count, None, false), None), Type::Int)),
+                _ => Err(usage("count()").help("to count some events, put the condition into where ( … )")),
+            },
+            "sum" | "min" | "max" => {
+                let of = one(self)?;
+                let how = match name {
+                    "sum" => SlotHow::Sum,
+                    "min" => SlotHow::Min,
+                    _ => SlotHow::Max,
+                };
+                let (slot, present) = self.number_slot(how, &of, name != "sum")?;
+                Ok((ColumnExpr::Slot(slot, present), of.ty))
+            }
+            "avg" => {
+                let of = one(self)?;
+                let (sum, present) = self.number_slot(SlotHow::Sum, &of, true)?;
+                let n = present.unwrap_or_else(|| self.slot(SlotHow::Count, None, false));
+                let ty = if of.ty == Type::Int { Type::Ratio } else { of.ty };
+                Ok((ColumnExpr::Avg(sum, n), ty))
+            }
+            "share" => {
+                let of = one(self)?;
+                let (sum, _) = self.number_slot(SlotHow::Sum, &of, false)?;
+                Ok((ColumnExpr::Share(sum), Type::Ratio))
+            }
+            "rate" => {
+                let of = match args {
+                    [] => return Ok((ColumnExpr::Rate(self.slot(SlotHow::Count, None, false)), Type::PerSecond)),
+                    _ => one(self)?,
+                };
+                let (sum, _) = self.number_slot(SlotHow::Sum, &of, false)?;
+                let ty = match of.ty {
+                    Type::Bytes => Type::BytesPerSecond,
+                    Type::Duration => Type::Ratio,
+                    _ => Type::PerSecond,
+                };
+                Ok((ColumnExpr::Rate(sum), ty))
+            }
+            "hist" => {
+                let (of, k) = match args {
+                    [of] if of.name.is_none() => (of, 0),
+                    [of, k] if of.name.is_none() && k.name.as_ref().is_some_and(|n| n.node == "k") => {
+                        match self.resolver.expr(&k.value, Scope::constant(), None)?.kind {
+                            Kind::Int(k @ 0..=8) => (of, k as u32),
+                            _ => {
+                                return Err(Diagnostic::error("PI0323", "k is 0 to 8")
+                                    .at(k.value.span, "2^k buckets per power of two"));
+                            }
+                        }
+                    }
+                    _ => return Err(usage("hist(x), hist(x, k=2)")),
+                };
+                let of = self.operand(&of.value)?;
+                let slot = self.hist_slot(&of, k)?;
+                Ok((ColumnExpr::Hist(slot), of.ty))
+            }
+            "quantile" => match args {
+                [_, share] => {
+                    let p = self.share_of_one(&share.value)?;
+                    let (ty, slot) = self.quantile_slot(args, span)?;
+                    Ok((ColumnExpr::Quantile(slot, p), ty))
+                }
+                _ => Err(usage("quantile(x, 0.5)")),
+            },
+            later => Err(not_yet(&format!("`{later}`"), span)),
+        }
+    }
+
+    fn quantile_slot(&mut self, args: &[ast::CallArg], span: Span) -> Result<(Type, usize), Diagnostic> {
+        let Some(of) = args.first() else {
+            return Err(Diagnostic::error("PI0306", "`quantile` takes other arguments")
+                .at(span, "here")
+                .help("usage: quantile(x, 0.5, 0.99)"));
+        };
+        let of = self.operand(&of.value)?;
+        let slot = self.hist_slot(&of, QUANTILE_K)?;
+        Ok((of.ty, slot))
+    }
+
+    fn share_of_one(&self, e: &ast::Expr) -> Result<f64, Diagnostic> {
+        let p = match self.resolver.expr(e, Scope::constant(), None)?.kind {
+            Kind::Float(x) => x,
+            Kind::Int(n) => n as f64,
+            _ => f64::NAN,
+        };
+        if (0.0..=1.0).contains(&p) {
+            Ok(p)
+        } else {
+            Err(Diagnostic::error("PI0323", "a quantile is a number from 0 to 1").at(e.span, "not between 0 and 1"))
+        }
+    }
+
+    /// A quantity the kernel can add up.
+    fn operand(&self, e: &ast::Expr) -> Result<Typed, Diagnostic> {
+        let of = self.resolver.expr(e, Scope::clause(self.point), None)?;
+        if of.ty.is_quantity() && of.stage() != Stage::User {
+            return Ok(of);
+        }
+        if of.ty == Type::Bool && of.stage() != Stage::User {
+            return Ok(Typed { ty: Type::Int, ..of });
+        }
+        if of.ty.is_quantity() && of.ty != Type::Ratio {
+            return Err(not_yet("an aggregation over a number found in a name", e.span)
+                .help("make it a key: < count() by layer >"));
+        }
+        if matches!(of.ty, Type::Str(_) | Type::Enum(_)) {
+            return Err(Diagnostic::error("PI0307", format!("{} cannot be added up", of.ty))
+                .at(e.span, "not a quantity")
+                .help("make it a key: < count() by op >"));
+        }
+        Err(cannot(&of))
+    }
+
+    fn slot(&mut self, how: SlotHow, of: Option<Expr>, nullable: bool) -> usize {
+        index_of(&mut self.slots, Slot { how, of, nullable })
+    }
+
+    /// A slot for `of`, and where it may be absent a count of the events in which it is not.
+    fn number_slot(
+        &mut self,
+        how: SlotHow,
+        of: &Typed,
+        need_count: bool,
+    ) -> Result<(usize, Option<usize>), Diagnostic> {
+        let nullable = may_be_absent(of);
+        let expr = self.lowering.close(of, self.point)?;
+        let slot = self.slot(how, Some(expr.clone()), nullable);
+        let present = match (nullable, need_count) {
+            (true, _) => Some(self.slot(SlotHow::Present, Some(expr), true)),
+            (false, _) => None,
+        };
+        Ok((slot, present))
+    }
+
+    fn hist_slot(&mut self, of: &Typed, k: u32) -> Result<usize, Diagnostic> {
+        let expr = self.lowering.close(of, self.point)?;
+        Ok(self.slot(SlotHow::Hist(k), Some(expr), may_be_absent(of)))
+    }
+}
+
+/// Whether a number may be absent: it hangs on a pointer, an enclosing event or the event before.
+fn may_be_absent(e: &Typed) -> bool {
+    match &e.kind {
+        Kind::Int(_) | Kind::Dur(_) | Kind::Common(_) | Kind::Bool(_) | Kind::Cmp(..) | Kind::Matches(..) => false,
+        Kind::Arith(_, ab) => ab.iter().any(may_be_absent),
+        _ => true,
+    }
+}
+
+fn has_slot(e: &ColumnExpr, found: &mut bool) {
+    match e {
+        ColumnExpr::Const(_) => {}
+        ColumnExpr::Arith(_, ab) => ab.iter().for_each(|e| has_slot(e, found)),
+        ColumnExpr::Neg(a) => has_slot(a, found),
+        _ => *found = true,
+    }
+}

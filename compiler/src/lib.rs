@@ -1,0 +1,26 @@
+//! AST to Plan: names, types, units, engine descriptions, lowering.
+//!
+//! Invariant: pure functions from data to data, no IO, no clock, no descriptor. The passes, in order:
+//!
+//! 1. [`catalogue`] reads an engine description: structs, enums, points (once per engine).
+//! 2. `params` gives parameters their values, so that everything after can fold them.
+//! 3. [`resolve`] turns names into loads from the target's memory and checks types and units.
+//! 4. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
+//! 5. `columns` turns aggregations into slots of a row.
+//! 6. [`compile`] puts clauses together to tables and actions: the [`plan::Plan`].
+
+pub mod catalogue;
+mod columns;
+pub mod compile;
+pub mod eval;
+mod lower;
+pub mod params;
+pub mod pattern;
+pub mod plan;
+pub mod print;
+pub mod resolve;
+pub mod typed;
+pub mod types;
+
+pub use columns::QUANTILE_K;
+pub use compile::{Compiled, compile};

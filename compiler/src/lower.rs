@@ -1,0 +1,372 @@
+//! Typed expressions to the kernel's and to user space's, finding out on the way what has to be read and kept.
+
+use profinfer_lang::diagnostic::Diagnostic;
+
+use crate::catalogue::{Catalogue, Template};
+use crate::plan::{
+    self, Accum, Capture, CaptureValue, Check, Expr, Gate, KeyField, KeySource, Point, Series, UserExpr,
+};
+use crate::resolve::{Resolver, Scope};
+use crate::typed::{Common, Kind, PointId, Stage, Typed};
+use crate::types::Type;
+
+/// Builds the points of a plan while clauses ask for them.
+pub(crate) struct Lowering<'a> {
+    resolver: &'a Resolver<'a>,
+    /// The points so far.
+    pub points: Vec<Point>,
+}
+
+impl<'a> Lowering<'a> {
+    pub(crate) fn new(resolver: &'a Resolver<'a>) -> Self {
+        let points = resolver
+            .catalogue()
+            .points
+            .iter()
+            .map(|p| Point {
+                name: p.name.clone(),
+                used: false,
+                wanted: false,
+                optional: true,
+                template: p.template,
+                starts: p.starts.clone(),
+                stops: p.stops.clone(),
+                state_by: Vec::new(),
+                only: None,
+                within: p.within.clone(),
+                gate: gate(resolver.catalogue(), p),
+                step: p.fields.contains_key("step"),
+                captures: Vec::new(),
+                accums: Vec::new(),
+                series: Vec::new(),
+                checks: Vec::new(),
+                silent: p.silent.clone(),
+            })
+            .collect();
+        Self { resolver, points }
+    }
+
+    /// Marks a point as needed, and with it what its events are counted in.
+    pub(crate) fn need(&mut self, id: PointId) -> Result<(), Diagnostic> {
+        if self.points[id].used {
+            return Ok(());
+        }
+        self.points[id].used = true;
+        let info = &self.resolver.catalogue().points[id];
+        let inside = Scope { point: Some(id), inside: true, locals: &[] };
+        for key in &info.state_by {
+            let key = self.resolver.expr(key, inside, None)?;
+            let key = self.open(&key)?;
+            self.points[id].state_by.push(key);
+        }
+        if let Some(only) = &info.only {
+            let only = self.resolver.condition(only, inside)?;
+            self.points[id].only = Some(self.open(&only)?);
+        }
+        for (condition, message) in &info.checks {
+            let condition = self.resolver.condition(condition, inside)?;
+            let mut leaves = Vec::new();
+            let text = condition.to_string();
+            let condition = self.check_expr(&condition, &mut leaves)?;
+            self.points[id].checks.push(Check { leaves, condition, text, message: message.clone() });
+        }
+        match self.points[id].gate {
+            Gate::Run => Ok(()),
+            Gate::Inside(outer) | Gate::Step(outer) => self.need(outer),
+        }
+    }
+
+    /// A number known when an event begins, as written for its start.
+    pub(crate) fn open(&mut self, e: &Typed) -> Result<Expr, Diagnostic> {
+        let pair = |this: &mut Self, ab: &[Typed; 2]| -> Result<Box<[Expr; 2]>, Diagnostic> {
+            Ok(Box::new([this.open(&ab[0])?, this.open(&ab[1])?]))
+        };
+        Ok(match &e.kind {
+            Kind::Int(n) => Expr::Const(*n),
+            Kind::Bool(b) => Expr::Const(i64::from(*b)),
+            Kind::Absent => Expr::Absent,
+            Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
+            Kind::Arg(_, name) => Expr::Arg(name.clone()),
+            Kind::Load { base, offset, index, mem: Some(mem) } => Expr::Load {
+                base: Box::new(self.open(base)?),
+                offset: *offset,
+                index: match index {
+                    Some((i, scale)) => Some((Box::new(self.open(i)?), *scale)),
+                    None => None,
+                },
+                mem: *mem,
+            },
+            Kind::First(all) => Expr::First(all.iter().map(|e| self.open(e)).collect::<Result<_, _>>()?),
+            Kind::If(c) => Expr::If(Box::new([self.open(&c[0])?, self.open(&c[1])?, self.open(&c[2])?])),
+            Kind::Arith(op, ab) => Expr::Arith(*op, pair(self, ab)?),
+            Kind::Cmp(op, ab) => Expr::Cmp(*op, pair(self, ab)?),
+            Kind::And(ab) => Expr::And(pair(self, ab)?),
+            Kind::Or(ab) => Expr::Or(pair(self, ab)?),
+            Kind::Not(a) => Expr::Not(Box::new(self.open(a)?)),
+            Kind::Neg(a) => Expr::Neg(Box::new(self.open(a)?)),
+            Kind::Has(a) if a.is_kernel_text() => Expr::Has(Box::new(match &a.kind {
+                Kind::Load { base, .. } => self.open(base)?,
+                _ => return Err(cannot(e)),
+            })),
+            Kind::Has(a) => Expr::Has(Box::new(self.open(a)?)),
+            Kind::Matches(a, p) => Expr::Matches(Box::new(self.open(a)?), enum_of(&a.ty), p.clone()),
+            _ => return Err(cannot(e)),
+        })
+    }
+
+    /// A number known when an event of `point` ends.
+    pub(crate) fn close(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
+        match e.stage() {
+            Stage::Const => return self.open(e),
+            Stage::Open(owner) => {
+                self.need(owner)?;
+                let value = CaptureValue::Number(self.open(e)?);
+                let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
+                return Ok(Expr::Capture(owner, i));
+            }
+            Stage::User => return Err(cannot(e)),
+            Stage::Close => {}
+        }
+        let pair = |this: &mut Self, ab: &[Typed; 2]| -> Result<Box<[Expr; 2]>, Diagnostic> {
+            Ok(Box::new([this.close(&ab[0], point)?, this.close(&ab[1], point)?]))
+        };
+        Ok(match &e.kind {
+            Kind::Dur(of) if *of == point => Expr::Dur,
+            Kind::Dur(of) => {
+                let name = &self.points[*of].name;
+                return Err(Diagnostic::error("PI0213", format!("`{name}.dur` is not known while the event is open"))
+                    .at(e.span, "known only at its end")
+                    .help(format!("gather it on its own point: on {name} < sum(dur) >")));
+            }
+            Kind::Start(of) => {
+                self.need(*of)?;
+                Expr::Start(*of)
+            }
+            Kind::Common(Common::Pid) => Expr::Pid,
+            Kind::Common(Common::Tid) => Expr::Tid,
+            Kind::Common(Common::Cpu) => Expr::Cpu,
+            Kind::Accum(owner, a) => {
+                if *owner != point {
+                    return Err(Diagnostic::error("PI0213", "this is not known while the enclosing event is open")
+                        .at(e.span, "known only at its end")
+                        .help(format!("use it on its own point, `{}`", self.points[*owner].name)));
+                }
+                self.need(*owner)?;
+                self.need(a.of)?;
+                let value = a.value.as_ref().map(|v| self.close(v, a.of)).transpose()?;
+                let accum = Accum { how: a.how, of: a.of, value };
+                Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
+            }
+            Kind::Series(owner, s) => {
+                self.need(*owner)?;
+                let inputs = s.inputs.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
+                let keys = s.keys.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
+                let series = Series { how: s.how, inputs, keys };
+                Expr::Series(*owner, index_of(&mut self.points[*owner].series, series))
+            }
+            Kind::First(all) => Expr::First(all.iter().map(|e| self.close(e, point)).collect::<Result<_, _>>()?),
+            Kind::If(c) => {
+                Expr::If(Box::new([self.close(&c[0], point)?, self.close(&c[1], point)?, self.close(&c[2], point)?]))
+            }
+            Kind::Arith(op, ab) => Expr::Arith(*op, pair(self, ab)?),
+            Kind::Cmp(op, ab) => Expr::Cmp(*op, pair(self, ab)?),
+            Kind::And(ab) => Expr::And(pair(self, ab)?),
+            Kind::Or(ab) => Expr::Or(pair(self, ab)?),
+            Kind::Not(a) => Expr::Not(Box::new(self.close(a, point)?)),
+            Kind::Neg(a) => Expr::Neg(Box::new(self.close(a, point)?)),
+            Kind::Has(a) => Expr::Has(Box::new(self.close(a, point)?)),
+            Kind::Matches(a, p) => Expr::Matches(Box::new(self.close(a, point)?), enum_of(&a.ty), p.clone()),
+            _ => return Err(cannot(e)),
+        })
+    }
+
+    fn capture(&mut self, owner: PointId, capture: Capture) -> usize {
+        index_of(&mut self.points[owner].captures, capture)
+    }
+
+    /// Text that the kernel copies at the start of an event.
+    fn text(&mut self, e: &Typed) -> Result<(CaptureValue, u32), Diagnostic> {
+        fn loads<'t>(e: &'t Typed, into: &mut Vec<&'t Typed>) {
+            match &e.kind {
+                Kind::First(all) => all.iter().for_each(|e| loads(e, into)),
+                _ => into.push(e),
+            }
+        }
+        let len = match e.ty {
+            Type::Str(len) if len > 0 => len,
+            _ => return Err(cannot(e)),
+        };
+        if matches!(e.kind, Kind::Common(Common::Comm)) {
+            return Ok((CaptureValue::Comm, 16));
+        }
+        let mut all = Vec::new();
+        loads(e, &mut all);
+        let mut sources = Vec::new();
+        for load in all {
+            match &load.kind {
+                Kind::Load { base, offset, index: None, mem: None } => sources.push((self.open(base)?, *offset)),
+                _ => return Err(cannot(load)),
+            }
+        }
+        Ok((CaptureValue::Text(sources, len), len))
+    }
+
+    /// A user-space expression over key fields, which are added as they are needed.
+    pub(crate) fn user(
+        &mut self,
+        e: &Typed,
+        point: PointId,
+        fields: &mut Vec<KeyField>,
+        hidden: bool,
+    ) -> Result<UserExpr, Diagnostic> {
+        if e.is_kernel_text() {
+            let owner = e.owner().unwrap_or(point);
+            self.need(owner)?;
+            let (value, len) = self.text(e)?;
+            let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
+            let source = KeySource::Text(owner, i, len);
+            let field = KeyField { text: e.to_string(), source, ty: e.ty.clone() };
+            return Ok(UserExpr::Field(index_of(fields, field)));
+        }
+        match e.stage() {
+            Stage::User => {}
+            Stage::Const if user_constant(e).is_some() => return Ok(user_constant(e).unwrap_or(UserExpr::Absent)),
+            stage => {
+                if hidden && stage == Stage::Close && e.ty.is_quantity() && !is_word_like(e) {
+                    return Err(Diagnostic::error("PI0316", "this condition would need a row for every event")
+                        .at(e.span, "differs from event to event")
+                        .help("join conditions with `and`: each part is then decided where it can be"));
+                }
+                let source = KeySource::Number(self.close(e, point)?);
+                let field = KeyField { text: e.to_string(), source, ty: e.ty.clone() };
+                return Ok(UserExpr::Field(index_of(fields, field)));
+            }
+        }
+        self.user_node(e, &mut |this, e| this.user(e, point, fields, hidden))
+    }
+
+    fn check_expr(&mut self, e: &Typed, leaves: &mut Vec<Capture>) -> Result<UserExpr, Diagnostic> {
+        if e.is_kernel_text() {
+            let (value, _) = self.text(e)?;
+            let leaf = Capture { text: e.to_string(), value, ty: e.ty.clone() };
+            return Ok(UserExpr::Field(index_of(leaves, leaf)));
+        }
+        if let Some(constant) = user_constant(e) {
+            return Ok(constant);
+        }
+        if matches!(e.kind, Kind::Load { .. } | Kind::Arg(..)) {
+            let value = CaptureValue::Number(self.open(e)?);
+            let ty = if matches!(e.ty, Type::Enum(_)) { Type::Int } else { e.ty.clone() };
+            let leaf = Capture { text: e.to_string(), value, ty };
+            return Ok(UserExpr::Field(index_of(leaves, leaf)));
+        }
+        self.user_node(e, &mut |this, e| this.check_expr(e, leaves))
+    }
+
+    fn user_node(
+        &mut self,
+        e: &Typed,
+        go: &mut dyn FnMut(&mut Self, &Typed) -> Result<UserExpr, Diagnostic>,
+    ) -> Result<UserExpr, Diagnostic> {
+        let mut all = |this: &mut Self, es: &[Typed]| -> Result<Vec<UserExpr>, Diagnostic> {
+            es.iter().map(|e| go(this, e)).collect()
+        };
+        if let Some(constant) = user_constant(e) {
+            return Ok(constant);
+        }
+        let two = |mut v: Vec<UserExpr>| -> Box<[UserExpr; 2]> {
+            let b = v.pop().unwrap_or(UserExpr::Absent);
+            let a = v.pop().unwrap_or(UserExpr::Absent);
+            Box::new([a, b])
+        };
+        Ok(match &e.kind {
+            Kind::First(es) => UserExpr::First(all(self, es)?),
+            Kind::Concat(es) => UserExpr::Concat(all(self, es)?),
+            Kind::If(es) => {
+                let mut v = all(self, es.as_slice())?.into_iter();
+                let mut next = || v.next().unwrap_or(UserExpr::Absent);
+                UserExpr::If(Box::new([next(), next(), next()]))
+            }
+            Kind::Arith(op, es) => UserExpr::Arith(*op, two(all(self, es.as_slice())?)),
+            Kind::Cmp(op, es) => UserExpr::Cmp(*op, two(all(self, es.as_slice())?)),
+            Kind::And(es) => UserExpr::And(two(all(self, es.as_slice())?)),
+            Kind::Or(es) => UserExpr::Or(two(all(self, es.as_slice())?)),
+            Kind::Not(a) => UserExpr::Not(Box::new(go(self, a)?)),
+            Kind::Neg(a) => UserExpr::Neg(Box::new(go(self, a)?)),
+            Kind::Has(a) => UserExpr::Has(Box::new(go(self, a)?)),
+            Kind::Readable(a) => UserExpr::Readable(Box::new(go(self, a)?)),
+            Kind::Matches(a, p) => UserExpr::Matches(Box::new(go(self, a)?), p.clone()),
+            Kind::NumberAfter(a, mark) => UserExpr::NumberAfter(Box::new(go(self, a)?), mark.clone()),
+            Kind::Select(a, cases) => {
+                let of = go(self, a)?;
+                let cases =
+                    cases.iter().map(|(g, v)| Ok((g.clone(), go(self, v)?))).collect::<Result<Vec<_>, Diagnostic>>()?;
+                UserExpr::Select(Box::new(of), cases)
+            }
+            _ => return Err(cannot(e)),
+        })
+    }
+}
+
+/// When events of a point count: see [`Gate`].
+fn gate(catalogue: &Catalogue, p: &crate::catalogue::Point) -> Gate {
+    let is_step = |id: &PointId| catalogue.points[*id].fields.contains_key("step");
+    match (p.template, p.within.first(), p.within.iter().find(|id| is_step(id))) {
+        (Template::Sequence, Some(&inner), _) => Gate::Inside(inner),
+        (_, _, Some(&step)) => Gate::Step(step),
+        _ => Gate::Run,
+    }
+}
+
+/// The place of `item` in `all`, where it is added if it is new.
+pub(crate) fn index_of<T: PartialEq>(all: &mut Vec<T>, item: T) -> usize {
+    match all.iter().position(|x| *x == item) {
+        Some(i) => i,
+        None => {
+            all.push(item);
+            all.len() - 1
+        }
+    }
+}
+
+fn enum_of(ty: &Type) -> Option<String> {
+    match ty {
+        Type::Enum(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// Numbers that name things rather than measure them: few distinct values.
+fn is_word_like(e: &Typed) -> bool {
+    matches!(e.kind, Kind::Common(_)) || matches!(e.ty, Type::Bool | Type::Enum(_))
+}
+
+fn user_constant(e: &Typed) -> Option<UserExpr> {
+    Some(match &e.kind {
+        Kind::Int(n) => UserExpr::Int(*n),
+        Kind::Float(x) => UserExpr::Float(*x),
+        Kind::Str(s) => UserExpr::Str(s.clone()),
+        Kind::Bool(b) => UserExpr::Bool(*b),
+        Kind::Absent => UserExpr::Absent,
+        Kind::Word(_, word) => UserExpr::Str(word.clone()),
+        Kind::EnumCount(name) => UserExpr::EnumCount(name.clone()),
+        _ => return None,
+    })
+}
+
+pub(crate) fn cannot(e: &Typed) -> Diagnostic {
+    let d = Diagnostic::error("PI0317", "the kernel cannot compute this").at(e.span, format!("{}", e.ty));
+    match &e.ty {
+        Type::Array(_, _, n) => d.help(format!("write which element: [0] to [{}]", n.saturating_sub(1))),
+        Type::Str(_) => d.help("texts can be keys and be held against patterns, not added up"),
+        Type::Ratio => d.help("the kernel has whole numbers only: multiply first, or divide the columns"),
+        _ => d.help("use it as a key or in a condition of its own"),
+    }
+}
+
+impl plan::Plan {
+    /// A capture's type, wherever it belongs.
+    pub fn capture_type(&self, point: PointId, index: usize) -> &Type {
+        &self.points[point].captures[index].ty
+    }
+}

@@ -1,0 +1,443 @@
+//! The Plan: plain data that says what is probed, what the kernel keeps and what user space makes of it.
+//!
+//! It knows no file, no offset of a site and no operator number: those come with the target.
+
+use profinfer_lang::span::Span;
+
+use crate::catalogue::{Enum, Start, Stop, Struct, Template};
+use crate::pattern::Pattern;
+use crate::typed::{AccumHow, PointId, SeriesHow};
+use crate::types::{ArithOp, CmpOp, Mem, Type};
+
+/// A compiled script.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The engine description it was compiled against.
+    pub engine: String,
+    /// All points of the engine, by [`PointId`]; only those with `used` are probed.
+    pub points: Vec<Point>,
+    /// What clauses gather.
+    pub tables: Vec<Table>,
+    /// What is done before counting begins.
+    pub begin: Vec<Action>,
+    /// What is done when it ends.
+    pub end: Vec<Action>,
+    /// What is done at times.
+    pub timers: Vec<Timer>,
+    /// Enums of the engine, whose words the target may number anew.
+    pub enums: indexmap::IndexMap<String, Enum>,
+    /// Structs of the engine.
+    pub structs: indexmap::IndexMap<String, Struct>,
+}
+
+/// A point as the script uses it.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// Its name.
+    pub name: String,
+    /// Whether anything of it is needed.
+    pub used: bool,
+    /// Whether a clause stands on it, without which the target is not worth attaching to.
+    pub wanted: bool,
+    /// All clauses on it are marked `?`.
+    pub optional: bool,
+    /// How its events come about.
+    pub template: Template,
+    /// Where an event begins.
+    pub starts: Vec<Start>,
+    /// Where the open one ends.
+    pub stops: Vec<Stop>,
+    /// What an open event is kept under.
+    pub state_by: Vec<Expr>,
+    /// Hits that do not satisfy it are left at once.
+    pub only: Option<Expr>,
+    /// Points that may enclose it, innermost first.
+    pub within: Vec<PointId>,
+    /// When its events count.
+    pub gate: Gate,
+    /// Whether it is the engine's step: counting covers whole ones.
+    pub step: bool,
+    /// What is read when an event begins, in this order.
+    pub captures: Vec<Capture>,
+    /// What is gathered from inner points.
+    pub accums: Vec<Accum>,
+    /// What is carried from event to event.
+    pub series: Vec<Series>,
+    /// What must hold of the first events.
+    pub checks: Vec<Check>,
+    /// Why it may attach and never fire.
+    pub silent: Option<String>,
+}
+
+/// When events of a point count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// As soon as everything is attached.
+    Run,
+    /// Inside an event of that point that counts.
+    Inside(PointId),
+    /// Inside an event of the step point that counts, or outside of any that was cut by attaching.
+    Step(PointId),
+}
+
+/// Something read at the start of an event and kept until its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Capture {
+    /// How the script sees it.
+    pub text: String,
+    /// What is read.
+    pub value: CaptureValue,
+    /// Its type.
+    pub ty: Type,
+}
+
+/// What a capture reads.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CaptureValue {
+    /// A number, 8 bytes.
+    Number(Expr),
+    /// Text at the first of these addresses (pointer, offset) that is there, `len` bytes, zeros behind its end.
+    Text(Vec<(Expr, i64)>, u32),
+    /// The thread's name, 16 bytes.
+    Comm,
+}
+
+impl Capture {
+    /// Bytes it takes in a record, a multiple of 8.
+    pub fn bytes(&self) -> u32 {
+        match &self.value {
+            CaptureValue::Number(_) => 8,
+            CaptureValue::Text(_, len) => len.next_multiple_of(8),
+            CaptureValue::Comm => 16,
+        }
+    }
+}
+
+/// Something gathered from inner events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accum {
+    /// How.
+    pub how: AccumHow,
+    /// The inner point.
+    pub of: PointId,
+    /// The value at the end of the inner event; none for a count.
+    pub value: Option<Expr>,
+}
+
+/// Something carried along a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// How.
+    pub how: SeriesHow,
+    /// Numbers fed to it.
+    pub inputs: Vec<Expr>,
+    /// Its keys beside the process.
+    pub keys: Vec<Expr>,
+}
+
+/// A layout check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// What is read for it.
+    pub leaves: Vec<Capture>,
+    /// The condition over the leaves.
+    pub condition: UserExpr,
+    /// As the description writes it.
+    pub text: String,
+    /// What it says of the layout.
+    pub message: String,
+}
+
+/// A number the kernel computes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Expr {
+    /// A constant.
+    Const(i64),
+    /// Nothing.
+    Absent,
+    /// The number of an enum's word.
+    Word(String, String),
+    /// An argument of the start, by name; absent at a start that lacks it.
+    Arg(String),
+    /// A number in the target's memory.
+    Load {
+        /// The pointer.
+        base: Box<Expr>,
+        /// Bytes behind it.
+        offset: i64,
+        /// A run-time index, in units of so many bytes.
+        index: Option<(Box<Expr>, u32)>,
+        /// Its form.
+        mem: Mem,
+    },
+    /// A capture of a point's open record.
+    Capture(PointId, usize),
+    /// A gathered value of a point's open record.
+    Accum(PointId, usize),
+    /// A carried value of a point's open record.
+    Series(PointId, usize),
+    /// The event's duration in ns.
+    Dur,
+    /// When a point's open record began.
+    Start(PointId),
+    /// Process id.
+    Pid,
+    /// Thread id.
+    Tid,
+    /// CPU.
+    Cpu,
+    /// Minus.
+    Neg(Box<Expr>),
+    /// 1 if it is 0, else 0.
+    Not(Box<Expr>),
+    /// 1 if it is not absent, else 0.
+    Has(Box<Expr>),
+    /// Arithmetic; absent if an operand is.
+    Arith(ArithOp, Box<[Expr; 2]>),
+    /// 1 or 0; 0 if an operand is absent.
+    Cmp(CmpOp, Box<[Expr; 2]>),
+    /// 1 or 0.
+    And(Box<[Expr; 2]>),
+    /// 1 or 0.
+    Or(Box<[Expr; 2]>),
+    /// Condition, then, else.
+    If(Box<[Expr; 3]>),
+    /// The first that is not absent.
+    First(Vec<Expr>),
+    /// 1 if it matches, else 0; the enum's name where words are to be numbered.
+    Matches(Box<Expr>, Option<String>, Pattern),
+}
+
+/// An expression of user space over the key fields of a row (or the leaves of a check).
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the variants are those of `typed::Kind` that reach user space")]
+pub enum UserExpr {
+    Field(usize),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    Bool(bool),
+    Absent,
+    EnumCount(String),
+    First(Vec<UserExpr>),
+    If(Box<[UserExpr; 3]>),
+    Arith(ArithOp, Box<[UserExpr; 2]>),
+    Cmp(CmpOp, Box<[UserExpr; 2]>),
+    And(Box<[UserExpr; 2]>),
+    Or(Box<[UserExpr; 2]>),
+    Not(Box<UserExpr>),
+    Neg(Box<UserExpr>),
+    Has(Box<UserExpr>),
+    Matches(Box<UserExpr>, Pattern),
+    NumberAfter(Box<UserExpr>, String),
+    Select(Box<UserExpr>, Vec<(String, UserExpr)>),
+    Concat(Vec<UserExpr>),
+    Readable(Box<UserExpr>),
+}
+
+/// A table: what one group of a clause gathers.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// The point whose events it gathers.
+    pub point: PointId,
+    /// Conditions known when an event begins.
+    pub open: Vec<Expr>,
+    /// Conditions known when it ends.
+    pub close: Vec<Expr>,
+    /// A condition only user space can decide, over the key fields.
+    pub user: Option<UserExpr>,
+    /// The key as it lies in the kernel.
+    pub key: Vec<KeyField>,
+    /// The keys as shown, over the key fields.
+    pub keys: Vec<OutKey>,
+    /// The value as it lies in the kernel.
+    pub slots: Vec<Slot>,
+    /// The columns as shown, over the slots.
+    pub columns: Vec<OutColumn>,
+    /// Rows it may have.
+    pub limit: u64,
+    /// Whether the script clears it.
+    pub cleared: bool,
+    /// Where its group stands.
+    pub span: Span,
+}
+
+/// Part of a key in the kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyField {
+    /// How the script sees it.
+    pub text: String,
+    /// Where it comes from.
+    pub source: KeySource,
+    /// Its type.
+    pub ty: Type,
+}
+
+impl KeyField {
+    /// Bytes it takes in the key, a multiple of 8.
+    pub fn bytes(&self) -> u32 {
+        match &self.source {
+            KeySource::Number(_) => 8,
+            KeySource::Text(_, _, len) => len.next_multiple_of(8),
+        }
+    }
+}
+
+/// Where part of a key comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum KeySource {
+    /// A number, 8 bytes.
+    Number(Expr),
+    /// A text capture of a point: point, index, bytes.
+    Text(PointId, usize, u32),
+}
+
+/// A key as shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutKey {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: Type,
+    /// Its value.
+    pub value: UserExpr,
+}
+
+/// Part of a row's value in the kernel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Slot {
+    /// How it is kept.
+    pub how: SlotHow,
+    /// What is kept (none for a count).
+    pub of: Option<Expr>,
+    /// Whether `of` may be absent, in which case it is skipped.
+    pub nullable: bool,
+}
+
+/// How part of a row's value is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SlotHow {
+    /// Number of events.
+    Count,
+    /// Number of events in which it is not absent.
+    Present,
+    /// Sum.
+    Sum,
+    /// Smallest.
+    Min,
+    /// Largest.
+    Max,
+    /// Histogram with 2^k buckets per power of two.
+    Hist(u32),
+}
+
+/// A column as shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutColumn {
+    /// Its name, else its text without spaces.
+    pub name: String,
+    /// Its type; of a histogram that of its values.
+    pub ty: Type,
+    /// Its value.
+    pub value: ColumnExpr,
+}
+
+/// The value of a column over a row's slots.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnExpr {
+    /// A slot's number; absent if the `Present` slot named with it is 0.
+    Slot(usize, Option<usize>),
+    /// Sum over count.
+    Avg(usize, usize),
+    /// The histogram of a slot.
+    Hist(usize),
+    /// A quantile of a slot's histogram.
+    Quantile(usize, f64),
+    /// The slot's part of the table's total.
+    Share(usize),
+    /// The slot per second of wall time.
+    Rate(usize),
+    /// A constant.
+    Const(f64),
+    /// Arithmetic.
+    Arith(ArithOp, Box<[ColumnExpr; 2]>),
+    /// Minus.
+    Neg(Box<ColumnExpr>),
+}
+
+/// Something done in user space.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Show a table.
+    Show(Show),
+    /// Empty a table.
+    Clear(usize),
+    /// End the run.
+    Exit,
+}
+
+/// How a table is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Show {
+    /// Index in [`Plan::tables`].
+    pub table: usize,
+    /// `table`, `hist`, `json` or `csv`.
+    pub view: View,
+    /// Rows at most.
+    pub top: Option<u64>,
+    /// Key or column to sort by, and whether largest first.
+    pub sort: Option<(SortBy, bool)>,
+    /// File below the output folder.
+    pub to: Option<String>,
+}
+
+/// What a table is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortBy {
+    /// A key.
+    Key(usize),
+    /// A column.
+    Column(usize),
+}
+
+/// The views of `show … as`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(missing_docs, reason = "each is its own word")]
+pub enum View {
+    #[default]
+    Table,
+    Hist,
+    Json,
+    Csv,
+}
+
+/// Something done at times.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timer {
+    /// Nanoseconds.
+    pub period_ns: u64,
+    /// Again and again (`every`), or once (`after`).
+    pub repeats: bool,
+    /// What is done, as one step.
+    pub actions: Vec<Action>,
+}
+
+impl Plan {
+    /// Whether any table is shown by the script itself.
+    pub fn shows(&self, table: usize) -> bool {
+        self.begin
+            .iter()
+            .chain(&self.end)
+            .chain(self.timers.iter().flat_map(|t| &t.actions))
+            .any(|a| matches!(a, Action::Show(s) if s.table == table))
+    }
+
+    /// Points in the order in which their events nest, outermost first.
+    pub fn outermost_first(&self) -> Vec<PointId> {
+        let mut ids: Vec<PointId> = (0..self.points.len()).collect();
+        ids.sort_by_key(|&p| self.points[p].within.len());
+        ids
+    }
+}

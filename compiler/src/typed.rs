@@ -1,0 +1,375 @@
+//! Typed expressions: names resolved down to a point's arguments and the target's memory.
+
+use std::fmt;
+
+use profinfer_lang::span::Span;
+
+use crate::pattern::Pattern;
+use crate::types::{ArithOp, CmpOp, Mem, Type};
+
+/// Index of a point in its [`Catalogue`](crate::catalogue::Catalogue).
+pub type PointId = usize;
+
+/// An expression with its type and the place it was written at.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    /// What it is.
+    pub kind: Kind,
+    /// Its type.
+    pub ty: Type,
+    /// Where the script's text for it stands.
+    pub span: Span,
+}
+
+/// Two expressions are the same when they compute the same, wherever they stand.
+impl PartialEq for Typed {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind
+    }
+}
+
+/// The kinds of typed expression.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Kind {
+    /// A whole number in its base unit.
+    Int(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// Text.
+    Str(String),
+    /// A truth value.
+    Bool(bool),
+    /// Nothing.
+    Absent,
+    /// A word of an enum; its number is known only with the target.
+    Word(String, String),
+    /// How many words an enum has in the target.
+    EnumCount(String),
+    /// The argument of that name of a point's start.
+    Arg(PointId, String),
+    /// A value in the target's memory.
+    Load {
+        /// The pointer.
+        base: Box<Typed>,
+        /// Bytes behind it.
+        offset: i64,
+        /// A run-time index, in units of so many bytes.
+        index: Option<(Box<Typed>, u32)>,
+        /// A number of that form, or text if none.
+        mem: Option<Mem>,
+    },
+    /// The duration of a point's event.
+    Dur(PointId),
+    /// The time (monotonic, ns) at which a point's event began.
+    Start(PointId),
+    /// Process id, thread id, CPU, thread name.
+    Common(Common),
+    /// A sum, count or last value over the events of an inner point.
+    Accum(PointId, Accum),
+    /// A value carried from one event of a series to the next.
+    Series(PointId, Series),
+    /// The first operand that is not absent.
+    First(Vec<Typed>),
+    /// `if(c, a, b)`
+    If(Box<[Typed; 3]>),
+    /// Arithmetic.
+    Arith(ArithOp, Box<[Typed; 2]>),
+    /// A comparison.
+    Cmp(CmpOp, Box<[Typed; 2]>),
+    /// All of them hold.
+    And(Box<[Typed; 2]>),
+    /// One of them holds.
+    Or(Box<[Typed; 2]>),
+    /// It does not hold.
+    Not(Box<Typed>),
+    /// Minus.
+    Neg(Box<Typed>),
+    /// The value matches a pattern; absent never does.
+    Matches(Box<Typed>, Pattern),
+    /// The number that follows a text in a text, at its end or before ` (`.
+    NumberAfter(Box<Typed>, String),
+    /// The value behind the first glob that the text matches.
+    Select(Box<Typed>, Vec<(String, Typed)>),
+    /// Texts one after the other; absent if one is.
+    Concat(Vec<Typed>),
+    /// The text is not empty and printable.
+    Readable(Box<Typed>),
+    /// It is not absent.
+    Has(Box<Typed>),
+}
+
+/// What every event has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Common {
+    /// Process id.
+    Pid,
+    /// Thread id.
+    Tid,
+    /// CPU.
+    Cpu,
+    /// The thread's name, 16 bytes.
+    Comm,
+}
+
+/// What an outer point's record gathers from the events of an inner one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accum {
+    /// How.
+    pub how: AccumHow,
+    /// The inner point.
+    pub of: PointId,
+    /// What is gathered (none for a count).
+    pub value: Option<Box<Typed>>,
+}
+
+/// How an outer point's record gathers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AccumHow {
+    /// Adds up.
+    Sum,
+    /// Counts.
+    Count,
+    /// Keeps the last.
+    Last,
+}
+
+/// A value carried along a series of events with equal keys.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// How.
+    pub how: SeriesHow,
+    /// What is fed to it: nothing, or two numbers (see [`SeriesHow`]).
+    pub inputs: Vec<Typed>,
+    /// Events with equal keys (and of one process) are a series; at most two.
+    pub keys: Vec<Typed>,
+}
+
+/// The kinds of series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SeriesHow {
+    /// 1, 2, 3 …
+    Ordinal,
+    /// From the end of the event before to this one's start.
+    SinceEnd,
+    /// From the end of the event before to this one's end, if the second input there plus one is the first input here.
+    SincePos,
+    /// On the first event whose second input holds: from the start of the first event whose first input holds.
+    SinceFirst,
+}
+
+/// When the value of an expression can be known, from early to late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// When the script is compiled or the target known.
+    Const,
+    /// In the kernel, when an event of this point begins.
+    Open(PointId),
+    /// In the kernel, when the event ends.
+    Close,
+    /// In user space.
+    User,
+}
+
+impl Typed {
+    /// A typed expression.
+    pub fn new(kind: Kind, ty: Type, span: Span) -> Self {
+        Self { kind, ty, span }
+    }
+
+    /// The expressions it is made of.
+    pub fn children(&self) -> Vec<&Typed> {
+        match &self.kind {
+            Kind::Load { base, index, .. } => {
+                let mut all = vec![&**base];
+                all.extend(index.iter().map(|(i, _)| &**i));
+                all
+            }
+            Kind::Series(_, s) => s.inputs.iter().chain(&s.keys).collect(),
+            Kind::First(all) | Kind::Concat(all) => all.iter().collect(),
+            Kind::If(all) => all.iter().collect(),
+            Kind::Arith(_, all) | Kind::Cmp(_, all) | Kind::And(all) | Kind::Or(all) => all.iter().collect(),
+            Kind::Not(a) | Kind::Neg(a) | Kind::Matches(a, _) | Kind::NumberAfter(a, _) => vec![a],
+            Kind::Readable(a) | Kind::Has(a) => vec![a],
+            Kind::Select(a, cases) => std::iter::once(&**a).chain(cases.iter().map(|(_, v)| v)).collect(),
+            Kind::Int(_)
+            | Kind::Float(_)
+            | Kind::Str(_)
+            | Kind::Bool(_)
+            | Kind::Absent
+            | Kind::Word(..)
+            | Kind::EnumCount(_)
+            | Kind::Arg(..)
+            | Kind::Dur(_)
+            | Kind::Start(_)
+            | Kind::Common(_)
+            | Kind::Accum(..) => Vec::new(),
+        }
+    }
+
+    /// The same, said to stand at `span` with all its parts: what a definition elsewhere stands for is used there.
+    #[must_use]
+    pub fn at(mut self, span: Span) -> Self {
+        self.move_to(span);
+        self
+    }
+
+    fn move_to(&mut self, span: Span) {
+        self.span = span;
+        match &mut self.kind {
+            Kind::Load { base, index, .. } => {
+                base.move_to(span);
+                if let Some((i, _)) = index {
+                    i.move_to(span);
+                }
+            }
+            Kind::Series(_, s) => s.inputs.iter_mut().chain(&mut s.keys).for_each(|e| e.move_to(span)),
+            Kind::Accum(_, Accum { value: Some(v), .. }) => v.move_to(span),
+            Kind::First(all) | Kind::Concat(all) => all.iter_mut().for_each(|e| e.move_to(span)),
+            Kind::If(all) => all.iter_mut().for_each(|e| e.move_to(span)),
+            Kind::Arith(_, all) | Kind::Cmp(_, all) | Kind::And(all) | Kind::Or(all) => {
+                all.iter_mut().for_each(|e| e.move_to(span));
+            }
+            Kind::Not(a) | Kind::Neg(a) | Kind::Matches(a, _) | Kind::NumberAfter(a, _) => a.move_to(span),
+            Kind::Readable(a) | Kind::Has(a) => a.move_to(span),
+            Kind::Select(a, cases) => {
+                a.move_to(span);
+                cases.iter_mut().for_each(|(_, v)| v.move_to(span));
+            }
+            _ => {}
+        }
+    }
+
+    /// When its value can be known.
+    pub fn stage(&self) -> Stage {
+        match &self.kind {
+            Kind::Arg(point, _) => return Stage::Open(*point),
+            Kind::Dur(_) | Kind::Start(_) | Kind::Accum(..) | Kind::Series(..) => return Stage::Close,
+            Kind::Common(Common::Comm) => return Stage::User,
+            Kind::Common(_) => return Stage::Close,
+            Kind::Float(_) | Kind::Str(_) => return Stage::User,
+            _ => {}
+        }
+        if !self.ty.is_kernel_number() {
+            return Stage::User;
+        }
+        let mut stage = match &self.kind {
+            Kind::NumberAfter(..) | Kind::Select(..) | Kind::Concat(_) | Kind::Readable(_) | Kind::EnumCount(_) => {
+                return Stage::User;
+            }
+            // The kernel has no exact quotient of two quantities.
+            Kind::Arith(ArithOp::Div, _) if self.ty == Type::Ratio => return Stage::User,
+            _ => Stage::Const,
+        };
+        for child in self.children() {
+            stage = match (stage, child.stage()) {
+                (_, Stage::User) => return Stage::User,
+                (a, Stage::Const) => a,
+                (Stage::Const, b) => b,
+                (Stage::Open(a), Stage::Open(b)) if a == b => Stage::Open(a),
+                _ => Stage::Close,
+            };
+        }
+        stage
+    }
+
+    /// Whether it is text that the kernel can copy: a load of text, the thread's name, or the first of several loads.
+    pub fn is_kernel_text(&self) -> bool {
+        match &self.kind {
+            Kind::Load { mem: None, .. } | Kind::Common(Common::Comm) => true,
+            Kind::First(all) => all.iter().all(Typed::is_kernel_text),
+            _ => false,
+        }
+    }
+
+    /// The point whose arguments its leaves belong to, if it has one.
+    pub fn owner(&self) -> Option<PointId> {
+        match &self.kind {
+            Kind::Arg(p, _) | Kind::Dur(p) | Kind::Start(p) | Kind::Accum(p, _) | Kind::Series(p, _) => Some(*p),
+            _ => self.children().into_iter().find_map(Typed::owner),
+        }
+    }
+}
+
+impl fmt::Display for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, name: &str, all: &[&Typed]| {
+            write!(f, "{name}(")?;
+            for (i, e) in all.iter().enumerate() {
+                write!(f, "{}{e}", if i > 0 { ", " } else { "" })?;
+            }
+            f.write_str(")")
+        };
+        match &self.kind {
+            Kind::Int(n) => match self.ty {
+                Type::Duration => write!(f, "{n}ns"),
+                Type::Bytes => write!(f, "{n}B"),
+                _ => write!(f, "{n}"),
+            },
+            Kind::Float(x) => write!(f, "{x}"),
+            Kind::Str(s) => write!(f, "{s:?}"),
+            Kind::Bool(b) => write!(f, "{b}"),
+            Kind::Absent => f.write_str("absent"),
+            Kind::Word(_, word) => f.write_str(word),
+            Kind::EnumCount(name) => write!(f, "count({name})"),
+            Kind::Arg(_, name) => f.write_str(name),
+            Kind::Load { base, offset, index, mem } => {
+                match index {
+                    Some((i, scale)) => write!(f, "{base}[+{offset} + {i}*{scale}]")?,
+                    None => write!(f, "{base}[+{offset}]")?,
+                }
+                match mem {
+                    Some(m) => write!(f, ":{}{}", if m.signed { 'i' } else { 'u' }, u32::from(m.size) * 8),
+                    None => f.write_str(":str"),
+                }
+            }
+            Kind::Dur(_) => f.write_str("dur"),
+            Kind::Start(_) => f.write_str("time"),
+            Kind::Common(c) => f.write_str(match c {
+                Common::Pid => "pid",
+                Common::Tid => "tid",
+                Common::Cpu => "cpu",
+                Common::Comm => "comm",
+            }),
+            Kind::Accum(_, a) => {
+                let how = match a.how {
+                    AccumHow::Sum => "sum_of",
+                    AccumHow::Count => "count_of",
+                    AccumHow::Last => "last_of",
+                };
+                match &a.value {
+                    Some(v) => write!(f, "{how}(#{}: {v})", a.of),
+                    None => write!(f, "{how}(#{})", a.of),
+                }
+            }
+            Kind::Series(_, s) => {
+                let how = match s.how {
+                    SeriesHow::Ordinal => "ordinal",
+                    SeriesHow::SinceEnd => "since_end",
+                    SeriesHow::SincePos => "since_pos",
+                    SeriesHow::SinceFirst => "since_first",
+                };
+                list(f, how, &s.inputs.iter().chain(&s.keys).collect::<Vec<_>>())
+            }
+            Kind::First(all) => list(f, "first", &all.iter().collect::<Vec<_>>()),
+            Kind::If(all) => list(f, "if", &all.iter().collect::<Vec<_>>()),
+            Kind::Arith(op, ab) => write!(f, "({} {} {})", ab[0], op.symbol(), ab[1]),
+            Kind::Cmp(op, ab) => write!(f, "({} {} {})", ab[0], op.symbol(), ab[1]),
+            Kind::And(ab) => write!(f, "({} and {})", ab[0], ab[1]),
+            Kind::Or(ab) => write!(f, "({} or {})", ab[0], ab[1]),
+            Kind::Not(a) => write!(f, "not {a}"),
+            Kind::Neg(a) => write!(f, "-{a}"),
+            Kind::Matches(a, p) => write!(f, "({a} = {p})"),
+            Kind::NumberAfter(a, s) => write!(f, "number_after({a}, {s:?})"),
+            Kind::Select(a, cases) => {
+                write!(f, "match({a}")?;
+                for (glob, value) in cases {
+                    write!(f, ", {glob:?}, {value}")?;
+                }
+                f.write_str(")")
+            }
+            Kind::Concat(all) => list(f, "concat", &all.iter().collect::<Vec<_>>()),
+            Kind::Readable(a) => write!(f, "readable({a})"),
+            Kind::Has(a) => write!(f, "has({a})"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! All diagnostic codes. `PI00` is text and limits, `PI01` syntax, `PI02` names and imports, `PI03` types and units, `PI04`
+//! what parses and is not supported yet, `PI05` the target.
+
+/// A diagnostic code and its page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// `PI0102`
+    pub code: &'static str,
+    /// One line on what it means; the page's heading.
+    pub title: &'static str,
+    /// The page, in Markdown.
+    pub page: &'static str,
+}
+
+/// The code named `code`, in capitals or not.
+pub fn find(code: &str) -> Option<&'static Code> {
+    ALL.iter().find(|c| c.code.eq_ignore_ascii_case(code))
+}
+
+/// A new code is one line here and one file in `lang/errors/`.
+macro_rules! codes {
+    ($($code:ident $title:literal,)*) => {
+        /// Every code, in order.
+        pub const ALL: &[Code] = &[$(Code {
+            code: stringify!($code),
+            title: $title,
+            page: include_str!(concat!("../errors/", stringify!($code), ".md")),
+        }),*];
+    };
+}
+
+codes! {
+    PI0001 "the file is too large",
+    PI0002 "unexpected character",
+    PI0003 "nested too deep",
+    PI0004 "a string is not closed on its line",
+    PI0005 "a comment is not closed",
+    PI0006 "unknown escape in a string",
+    PI0007 "unknown unit",
+    PI0008 "the number is out of range",
+    PI0009 "not a number",
+    PI0101 "unknown item",
+    PI0102 "a `where` condition must be in parentheses",
+    PI0103 "a clause has no body",
+    PI0104 "nothing stands where a group must",
+    PI0105 "the body is not closed",
+    PI0106 "a condition outside of parentheses",
+    PI0107 "an operator of another language",
+    PI0108 "a name must be in quotes",
+    PI0109 "a word of the language is used as a name",
+    PI0110 "`?` is misplaced",
+    PI0111 "something is missing behind a word",
+    PI0112 "a duration is missing",
+    PI0113 "something is said twice",
+    PI0114 "something is in the wrong place",
+    PI0115 "a bracket is not closed",
+    PI0116 "a bracket closes nothing",
+    PI0117 "something else was expected",
+    PI0118 "a condition in the parentheses of a point",
+    PI0119 "a doc comment that documents nothing",
+    PI0120 "the syntax of another language",
+    PI0121 "the condition goes on behind its parentheses",
+    PI0122 "unknown option of `show`",
+    PI0123 "unknown statement in a point",
+    PI0124 "the edition",
+    PI0125 "a field has no offset",
+    PI0126 "not a value",
+    PI0127 "a parameter has no type",
+    PI0128 "a unit stands apart from its number",
+    PI0129 "something is missing between two values",
+}

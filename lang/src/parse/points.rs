@@ -1,0 +1,95 @@
+//! `point` definitions: the statements in their braces.
+
+use profinfer_grammar::Rule;
+
+use super::build::{Builder, Node, children, doc_text};
+use crate::ast::{PointDef, PointStmt, PointStmtKind};
+use crate::span::Spanned;
+
+impl Builder<'_> {
+    /// `point NAME : TEMPLATE { … }`
+    pub(super) fn point_def(&mut self, node: Node<'_>) -> Option<PointDef> {
+        let mut parts = children(node);
+        let name = self.ident(&parts.next()?);
+        let template = self.ident(&parts.next()?);
+        let stmts = parts.map(|n| self.point_stmt(n)).collect::<Option<_>>()?;
+        Some(PointDef { name, template, stmts })
+    }
+
+    fn point_stmt(&mut self, node: Node<'_>) -> Option<PointStmt> {
+        let mut docs = Vec::new();
+        for part in children(node) {
+            if part.as_rule() == Rule::doc {
+                docs.push(doc_text(part.as_str()));
+                continue;
+            }
+            let span = self.span(&part);
+            return Some(PointStmt { docs, kind: self.stmt_kind(part)?, span });
+        }
+        None
+    }
+
+    fn stmt_kind(&mut self, node: Node<'_>) -> Option<PointStmtKind> {
+        Some(match node.as_rule() {
+            Rule::start => self.start(node)?,
+            Rule::mark => {
+                let (_, symbols, optional) = self.site(node)?;
+                PointStmtKind::Mark { symbols, optional }
+            }
+            Rule::stop => {
+                let (at_return, symbols, optional) = self.site(node)?;
+                PointStmtKind::Stop { at_return, symbols, optional }
+            }
+            Rule::state_by => PointStmtKind::StateBy(children(node).map(|n| self.expr(n)).collect::<Option<_>>()?),
+            Rule::only => PointStmtKind::Only(self.expr(children(node).next()?)?),
+            Rule::within => PointStmtKind::Within(self.names(node)),
+            Rule::matched => PointStmtKind::Pattern(self.names(node)),
+            Rule::let_def => PointStmtKind::Let(self.let_def(node)?),
+            Rule::check => {
+                let mut parts = children(node);
+                let condition = self.expr(parts.next()?)?;
+                PointStmtKind::Check { condition, message: self.string(&parts.next()?) }
+            }
+            Rule::never => {
+                let mut parts = children(node);
+                let field = self.ident(&parts.next()?);
+                let pattern = self.pattern(parts.next()?)?;
+                PointStmtKind::Never { field, pattern, reason: self.string(&parts.next()?) }
+            }
+            Rule::silent => PointStmtKind::Silent(self.string(&children(node).next()?)),
+            _ => return None,
+        })
+    }
+
+    fn start(&mut self, node: Node<'_>) -> Option<PointStmtKind> {
+        let mut parts = children(node);
+        let symbols = self.symbols(parts.next()?);
+        let (mut args, mut optional) = (Vec::new(), false);
+        for part in parts {
+            match part.as_rule() {
+                Rule::typed_arg => args.push(self.typed_arg(part)?),
+                Rule::optional_mark => optional = true,
+                _ => return None,
+            }
+        }
+        Some(PointStmtKind::Start { symbols, args, optional })
+    }
+
+    /// Whether `return` is said, the symbols, whether `?` is.
+    fn site(&mut self, node: Node<'_>) -> Option<(bool, Vec<Spanned<String>>, bool)> {
+        let (mut at_return, mut symbols, mut optional) = (false, Vec::new(), false);
+        for part in children(node) {
+            match part.as_rule() {
+                Rule::kw_return => at_return = true,
+                Rule::symbols => symbols = self.symbols(part),
+                Rule::optional_mark => optional = true,
+                _ => return None,
+            }
+        }
+        Some((at_return, symbols, optional))
+    }
+
+    fn symbols(&mut self, node: Node<'_>) -> Vec<Spanned<String>> {
+        children(node).map(|n| self.string(&n)).collect()
+    }
+}

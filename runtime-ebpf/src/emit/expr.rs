@@ -1,0 +1,393 @@
+//! Numbers: expressions to code that leaves the value in r0.
+
+use profinfer_compiler::pattern::{Alt, Pattern};
+use profinfer_compiler::plan::{CaptureValue, Expr, Gate};
+use profinfer_compiler::typed::PointId;
+use profinfer_compiler::types::{ArithOp, CmpOp, Mem};
+
+use super::{Emit, Phase};
+use crate::asm::{Alu, Jump, Label};
+use crate::insn::{CTX, FP, R0, R1, R2, R3, RECORD, SLOT, helper};
+use crate::layout::{ABSENT, record};
+
+/// Whether a value can be [`ABSENT`].
+pub(crate) type Nullable = bool;
+
+impl Emit<'_> {
+    /// `r0 = e`; says whether it may be absent. Uses r0 to r5.
+    pub(crate) fn number(&mut self, e: &Expr, point: PointId, phase: Phase) -> Nullable {
+        if let Phase::Open { stored, .. } = phase
+            && let Some(i) = self.stored_capture(e, point, stored)
+        {
+            let at = self.layout.points[point].captures[i];
+            self.asm.load(8, R0, RECORD, at);
+            return true;
+        }
+        match e {
+            Expr::Const(n) => {
+                self.asm.load_imm(R0, *n);
+                false
+            }
+            Expr::Absent => self.absent(),
+            Expr::Word(of, word) => match self.target.number(of, word) {
+                Some(n) => {
+                    self.asm.load_imm(R0, n);
+                    false
+                }
+                None => self.absent(),
+            },
+            Expr::Arg(name) => self.argument(name, point, phase),
+            Expr::Load { base, offset, index, mem } => {
+                let index = index.as_ref().map(|(i, scale)| (&**i, *scale));
+                self.memory(base, *offset, index, *mem, point, phase)
+            }
+            Expr::Capture(of, i) => self.from_record(*of, self.layout.points[*of].captures[*i], point),
+            Expr::Accum(of, i) => self.from_record(*of, self.layout.points[*of].accums[*i], point),
+            Expr::Series(of, i) => self.from_record(*of, self.layout.points[*of].series[*i], point),
+            Expr::Start(of) => self.from_record(*of, record::START, point),
+            Expr::Dur => {
+                self.asm.load(8, R0, FP, self.dur);
+                false
+            }
+            Expr::Pid => {
+                self.asm.load(8, R0, FP, self.pid_tgid);
+                self.asm.alu_imm(Alu::Rsh, R0, 32);
+                false
+            }
+            Expr::Tid => {
+                self.asm.load(8, R0, FP, self.pid_tgid);
+                self.asm.alu_imm(Alu::Lsh, R0, 32);
+                self.asm.alu_imm(Alu::Rsh, R0, 32);
+                false
+            }
+            Expr::Cpu => {
+                self.asm.call(helper::GET_SMP_PROCESSOR_ID);
+                false
+            }
+            Expr::Neg(a) => {
+                let nullable = self.number(a, point, phase);
+                let end = self.asm.label();
+                self.skip_absent(nullable, end);
+                self.asm.alu_imm(Alu::Neg, R0, 0);
+                self.asm.place(end);
+                nullable
+            }
+            Expr::Not(a) => {
+                let nullable = self.number(a, point, phase);
+                self.truth(nullable);
+                let (one, end) = (self.asm.label(), self.asm.label());
+                self.asm.jump_if_imm(Jump::Eq, R0, 0, one);
+                self.asm.load_imm(R0, 0);
+                self.asm.jump(end);
+                self.asm.place(one);
+                self.asm.load_imm(R0, 1);
+                self.asm.place(end);
+                false
+            }
+            Expr::Has(a) => {
+                let nullable = self.number(a, point, phase);
+                if nullable {
+                    let end = self.asm.label();
+                    self.asm.load_imm(R1, ABSENT);
+                    self.asm.mov(R2, R0);
+                    self.asm.load_imm(R0, 0);
+                    self.asm.jump_if(Jump::Eq, R2, R1, end);
+                    self.asm.load_imm(R0, 1);
+                    self.asm.place(end);
+                } else {
+                    self.asm.load_imm(R0, 1);
+                }
+                false
+            }
+            Expr::Arith(op, ab) => {
+                let end = self.asm.label();
+                let nullable = self.pair(ab, point, phase, end);
+                self.arithmetic(*op);
+                self.asm.place(end);
+                nullable || matches!(op, ArithOp::Div | ArithOp::Rem)
+            }
+            Expr::Cmp(op, ab) => {
+                let (absent, yes, end) = (self.asm.label(), self.asm.label(), self.asm.label());
+                self.pair(ab, point, phase, absent);
+                self.asm.jump_if(comparison(*op), R0, R1, yes);
+                self.asm.place(absent);
+                self.asm.load_imm(R0, 0);
+                self.asm.jump(end);
+                self.asm.place(yes);
+                self.asm.load_imm(R0, 1);
+                self.asm.place(end);
+                false
+            }
+            Expr::And(ab) | Expr::Or(ab) => {
+                let decided = self.asm.label();
+                let nullable = self.number(&ab[0], point, phase);
+                self.truth(nullable);
+                let stop = if matches!(e, Expr::And(_)) { Jump::Eq } else { Jump::Ne };
+                self.asm.jump_if_imm(stop, R0, 0, decided);
+                let nullable = self.number(&ab[1], point, phase);
+                self.truth(nullable);
+                self.asm.place(decided);
+                false
+            }
+            Expr::If(c) => {
+                let (otherwise, end) = (self.asm.label(), self.asm.label());
+                let nullable = self.number(&c[0], point, phase);
+                self.truth(nullable);
+                self.asm.jump_if_imm(Jump::Eq, R0, 0, otherwise);
+                let a = self.number(&c[1], point, phase);
+                self.asm.jump(end);
+                self.asm.place(otherwise);
+                let b = self.number(&c[2], point, phase);
+                self.asm.place(end);
+                a || b
+            }
+            Expr::First(all) => {
+                let end = self.asm.label();
+                let mut nullable = true;
+                for e in all {
+                    nullable = self.number(e, point, phase);
+                    if !nullable {
+                        break;
+                    }
+                    self.asm.load_imm(R1, ABSENT);
+                    self.asm.jump_if(Jump::Ne, R0, R1, end);
+                }
+                if all.is_empty() {
+                    self.absent();
+                }
+                self.asm.place(end);
+                nullable
+            }
+            Expr::Matches(a, of, pattern) => {
+                let nullable = self.number(a, point, phase);
+                self.matches(nullable, of.as_deref(), pattern);
+                false
+            }
+        }
+    }
+
+    fn absent(&mut self) -> Nullable {
+        self.asm.load_imm(R0, ABSENT);
+        true
+    }
+
+    /// Whether a capture of the record already holds `e`.
+    fn stored_capture(&self, e: &Expr, point: PointId, stored: usize) -> Option<usize> {
+        if matches!(e, Expr::Const(_) | Expr::Absent | Expr::Word(..) | Expr::Arg(_)) {
+            return None;
+        }
+        let captures = &self.plan.points[point].captures;
+        captures[..stored].iter().position(|c| matches!(&c.value, CaptureValue::Number(x) if x == e))
+    }
+
+    fn argument(&mut self, name: &str, point: PointId, phase: Phase) -> Nullable {
+        let Phase::Open { start, .. } = phase else { return self.absent() };
+        let args = &self.plan.points[point].starts[start].args;
+        let register = args.iter().position(|a| a.name == name).and_then(|n| Some((n, self.target.arch.argument(n)?)));
+        let Some((n, register)) = register else { return self.absent() };
+        let mem = args[n].mem;
+        self.asm.load(8, R0, CTX, register);
+        self.extend(mem);
+        false
+    }
+
+    /// Cuts r0 to a number of that form.
+    fn extend(&mut self, mem: Mem) {
+        if mem.size < 8 {
+            let bits = 64 - 8 * i32::from(mem.size);
+            self.asm.alu_imm(Alu::Lsh, R0, bits);
+            self.asm.alu_imm(if mem.signed { Alu::Arsh } else { Alu::Rsh }, R0, bits);
+        }
+    }
+
+    fn memory(
+        &mut self,
+        base: &Expr,
+        offset: i64,
+        index: Option<(&Expr, u32)>,
+        mem: Mem,
+        point: PointId,
+        phase: Phase,
+    ) -> Nullable {
+        let end = self.asm.label();
+        let mut nullable = false;
+        let place = self.asm.alloc(8);
+        if let Some((index, scale)) = index {
+            let maybe = self.number(index, point, phase);
+            nullable |= maybe;
+            self.skip_absent(maybe, end);
+            self.asm.alu_imm(Alu::Mul, R0, scale as i32);
+            self.asm.store(FP, place, R0);
+        }
+        nullable |= self.address(base, point, phase, end);
+        self.asm.mov(R3, R0);
+        if index.is_some() {
+            self.asm.load(8, R1, FP, place);
+            self.asm.alu(Alu::Add, R3, R1);
+        }
+        if offset != 0 {
+            self.asm.alu_imm(Alu::Add, R3, offset as i32);
+        }
+        self.asm.stack_address(R1, place);
+        self.asm.load_imm(R2, i64::from(mem.size));
+        self.asm.call(helper::PROBE_READ_USER);
+        let failed = self.failed;
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, failed);
+        self.asm.load(mem.size, R0, FP, place);
+        if mem.signed {
+            self.extend(mem);
+        }
+        self.asm.release(8);
+        self.asm.place(end);
+        nullable
+    }
+
+    /// `r0` = a pointer that is not null; if it is null or absent, r0 is absent and `without` is where to go on.
+    pub(crate) fn address(&mut self, base: &Expr, point: PointId, phase: Phase, without: Label) -> Nullable {
+        let nullable = self.number(base, point, phase);
+        if matches!(base, Expr::Arg(_)) && !nullable {
+            return false;
+        }
+        let there = self.asm.label();
+        self.skip_absent(nullable, without);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+        self.asm.load_imm(R0, ABSENT);
+        self.asm.jump(without);
+        self.asm.place(there);
+        true
+    }
+
+    /// A word of the open record of `of`: the record at hand, or one that encloses it, absent if there is none.
+    fn from_record(&mut self, of: PointId, at: i16, point: PointId) -> Nullable {
+        if of == point {
+            self.asm.load(8, R0, RECORD, at);
+            return true;
+        }
+        if !self.target.has(of) {
+            return self.absent();
+        }
+        let base = self.layout.points[of].in_slot;
+        let (open, end) = (self.asm.label(), self.asm.label());
+        self.asm.load(8, R0, SLOT, base + record::START);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, open);
+        self.absent();
+        self.asm.jump(end);
+        self.asm.place(open);
+        self.asm.load(8, R0, SLOT, base + at);
+        self.asm.place(end);
+        // An operator is always inside its graph, but the graph may be outside of any step.
+        let certain = self.plan.points[point].gate == Gate::Inside(of) && at == record::START;
+        !certain
+    }
+
+    /// Goes to `to` if r0 is absent. Uses r1.
+    pub(crate) fn skip_absent(&mut self, nullable: Nullable, to: Label) {
+        if nullable {
+            self.asm.load_imm(R1, ABSENT);
+            self.asm.jump_if(Jump::Eq, R0, R1, to);
+        }
+    }
+
+    /// Absent is false.
+    pub(crate) fn truth(&mut self, nullable: Nullable) {
+        if nullable {
+            let end = self.asm.label();
+            self.asm.load_imm(R1, ABSENT);
+            self.asm.jump_if(Jump::Ne, R0, R1, end);
+            self.asm.load_imm(R0, 0);
+            self.asm.place(end);
+        }
+    }
+
+    /// `r0 = a`, `r1 = b`; if one is absent, r0 is absent and `absent` is where to go on.
+    fn pair(&mut self, ab: &[Expr; 2], point: PointId, phase: Phase, absent: Label) -> Nullable {
+        let a = self.number(&ab[0], point, phase);
+        self.skip_absent(a, absent);
+        if let Expr::Const(n) = ab[1] {
+            self.asm.load_imm(R1, n);
+            return a;
+        }
+        let place = self.asm.alloc(8);
+        self.asm.store(FP, place, R0);
+        let b = self.number(&ab[1], point, phase);
+        self.skip_absent(b, absent);
+        self.asm.mov(R1, R0);
+        self.asm.load(8, R0, FP, place);
+        self.asm.release(8);
+        a || b
+    }
+
+    fn arithmetic(&mut self, op: ArithOp) {
+        let alu = match op {
+            ArithOp::Add => Alu::Add,
+            ArithOp::Sub => Alu::Sub,
+            ArithOp::Mul => Alu::Mul,
+            ArithOp::Div => Alu::SDiv,
+            ArithOp::Rem => Alu::SMod,
+        };
+        if matches!(op, ArithOp::Div | ArithOp::Rem) {
+            let (fine, end) = (self.asm.label(), self.asm.label());
+            self.asm.jump_if_imm(Jump::Ne, R1, 0, fine);
+            self.absent();
+            self.asm.jump(end);
+            self.asm.place(fine);
+            self.asm.alu(alu, R0, R1);
+            self.asm.place(end);
+        } else {
+            self.asm.alu(alu, R0, R1);
+        }
+    }
+
+    fn matches(&mut self, nullable: Nullable, of: Option<&str>, pattern: &Pattern) {
+        let (no, yes, end) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.skip_absent(nullable, no);
+        let (hit, miss) = if pattern.negated { (no, yes) } else { (yes, no) };
+        let ranges: Vec<(i64, i64)> = match of {
+            Some(of) => self.target.numbers(of, pattern).into_iter().map(|n| (n, n)).collect(),
+            None => pattern
+                .alts
+                .iter()
+                .filter_map(|a| match a {
+                    Alt::Range(lo, hi) => Some((*lo, *hi)),
+                    Alt::Glob(_) => None,
+                })
+                .collect(),
+        };
+        for (lo, hi) in ranges {
+            if lo == hi {
+                match i32::try_from(lo) {
+                    Ok(n) => self.asm.jump_if_imm(Jump::Eq, R0, n, hit),
+                    Err(_) => {
+                        self.asm.load_imm(R1, lo);
+                        self.asm.jump_if(Jump::Eq, R0, R1, hit);
+                    }
+                }
+                continue;
+            }
+            let next = self.asm.label();
+            self.asm.load_imm(R1, lo);
+            self.asm.jump_if(Jump::SLt, R0, R1, next);
+            self.asm.load_imm(R1, hi);
+            self.asm.jump_if(Jump::SLe, R0, R1, hit);
+            self.asm.place(next);
+        }
+        self.asm.jump(miss);
+        self.asm.place(yes);
+        self.asm.load_imm(R0, 1);
+        self.asm.jump(end);
+        self.asm.place(no);
+        self.asm.load_imm(R0, 0);
+        self.asm.place(end);
+    }
+}
+
+fn comparison(op: CmpOp) -> Jump {
+    match op {
+        CmpOp::Eq => Jump::Eq,
+        CmpOp::Ne => Jump::Ne,
+        CmpOp::Lt => Jump::SLt,
+        CmpOp::Le => Jump::SLe,
+        CmpOp::Gt => Jump::SGt,
+        CmpOp::Ge => Jump::SGe,
+    }
+}

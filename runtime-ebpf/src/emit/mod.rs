@@ -1,0 +1,163 @@
+//! Emits the programs' code. One file per idea: expressions, records, rows, templates.
+//!
+//! Registers: r6 the probed thread's registers, r7 its slot, r8 the record at hand, r9 the time; r0 to r5 are free.
+
+mod expr;
+mod record;
+mod row;
+mod template;
+
+pub(crate) use record::{SERIES_KEY, SERIES_VALUE};
+pub(crate) use template::CHECK_SAMPLES;
+
+use profinfer_compiler::plan::Plan;
+use profinfer_compiler::typed::PointId;
+
+use crate::asm::{Alu, Asm, Jump, Label};
+use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, SLOT, helper};
+use crate::layout::{Init, Layout, MapId, PointCounter, TableCounter};
+use crate::target::TargetFacts;
+
+/// What the code at hand is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// An event of the point begins at its start of that index; so many captures are stored already.
+    Open { start: usize, stored: usize },
+    /// An event of the point ends.
+    Close,
+}
+
+/// Emits one program.
+pub(crate) struct Emit<'p> {
+    pub(crate) asm: Asm,
+    pub(crate) plan: &'p Plan,
+    pub(crate) layout: &'p Layout,
+    pub(crate) target: &'p TargetFacts,
+    /// Stack place of `pid_tgid`.
+    pub(crate) pid_tgid: i16,
+    /// Stack place of the event's duration.
+    pub(crate) dur: i16,
+    /// Where a failed read of the target's memory goes.
+    pub(crate) failed: Label,
+    /// r9 holds the time already.
+    timed: bool,
+    /// Stack place of the generation of the table at hand.
+    generation: i16,
+}
+
+impl<'p> Emit<'p> {
+    /// Begins a program: keeps the registers, leaves if the hit is another process's.
+    pub(crate) fn new(plan: &'p Plan, layout: &'p Layout, target: &'p TargetFacts, at_return: bool) -> Self {
+        let mut asm = Asm::new();
+        let pid_tgid = asm.alloc(8);
+        let dur = asm.alloc(8);
+        let failed = asm.label();
+        asm.mov(CTX, R1);
+        asm.call(helper::GET_ATTACH_COOKIE);
+        asm.mov(NOW, R0);
+        let (other, ours) = (asm.label(), asm.label());
+        if at_return {
+            Self::leave_unless_taken(&mut asm, other);
+        }
+        asm.call(helper::GET_CURRENT_PID_TGID);
+        asm.store(FP, pid_tgid, R0);
+        asm.alu_imm(Alu::Rsh, R0, 32);
+        asm.jump_if(Jump::Eq, R0, NOW, ours);
+        asm.place(other);
+        asm.exit();
+        asm.place(ours);
+        Self { asm, plan, layout, target, pid_tgid, dur, failed, timed: false, generation: 0 }
+    }
+
+    /// A jump that leaves the function only sometimes has its condition in the cookie (r9); here it is tried on the
+    /// thread's flags. Leaves the process in r9. See [`crate::target::cookie`].
+    fn leave_unless_taken(asm: &mut Asm, not_taken: Label) {
+        use crate::target::cookie;
+        let (always, set, decide) = (asm.label(), asm.label(), asm.label());
+        asm.mov(R1, NOW);
+        asm.alu_imm(Alu::Lsh, NOW, 32);
+        asm.alu_imm(Alu::Rsh, NOW, 32);
+        asm.alu_imm(Alu::Rsh, R1, 32);
+        asm.jump_if_imm(Jump::Eq, R1, 0, always);
+        asm.load(8, R2, CTX, crate::target::X86_FLAGS);
+        asm.mov(R3, R1);
+        asm.alu_imm(Alu::And, R3, cookie::FLAG_BITS);
+        asm.alu(Alu::And, R3, R2);
+        asm.jump_if_imm(Jump::Ne, R3, 0, set);
+        asm.mov(R3, R1);
+        asm.alu_imm(Alu::And, R3, cookie::SIGNS_DIFFER);
+        asm.jump_if_imm(Jump::Eq, R3, 0, decide);
+        // The sign flag is bit 7, the overflow flag bit 11.
+        asm.mov(R3, R2);
+        asm.alu_imm(Alu::Rsh, R3, 4);
+        asm.alu_imm(Alu::And, R2, 1 << 7);
+        asm.alu_imm(Alu::And, R3, 1 << 7);
+        asm.jump_if(Jump::Eq, R2, R3, decide);
+        asm.place(set);
+        asm.alu_imm(Alu::And, R1, cookie::NEGATED);
+        asm.jump_if_imm(Jump::Ne, R1, 0, not_taken);
+        asm.jump(always);
+        asm.place(decide);
+        asm.alu_imm(Alu::And, R1, cookie::NEGATED);
+        asm.jump_if_imm(Jump::Eq, R1, 0, not_taken);
+        asm.place(always);
+    }
+
+    /// `r9` = the time of the hit.
+    pub(crate) fn now(&mut self) {
+        if !self.timed {
+            self.asm.call(helper::KTIME_GET_NS);
+            self.asm.mov(NOW, R0);
+        }
+    }
+
+    /// Reads the time here, once for all that the program does.
+    pub(crate) fn now_once(&mut self) {
+        self.now();
+        self.timed = true;
+    }
+
+    /// `counters[word] += 1`. Uses r0 and r1.
+    pub(crate) fn count(&mut self, word: u32) {
+        self.asm.load_map_value(R0, MapId::Counters, word * 8);
+        self.asm.load_imm(R1, 1);
+        self.asm.atomic_add(R0, 0, R1);
+    }
+
+    pub(crate) fn count_point(&mut self, point: PointId, which: PointCounter) {
+        let word = self.layout.point_counter(point, which);
+        self.count(word);
+    }
+
+    pub(crate) fn count_table(&mut self, table: usize, which: TableCounter) {
+        let word = self.layout.table_counter(table, which);
+        self.count(word);
+    }
+
+    /// `r7` = the thread's slot. Without one, it is made, or `without` is where to go on.
+    pub(crate) fn thread_slot(&mut self, without: Label, make: bool) {
+        let key = self.pid_tgid;
+        let lookup = |asm: &mut Asm| {
+            asm.load_map(R1, MapId::Threads);
+            asm.stack_address(R2, key);
+            asm.call(helper::MAP_LOOKUP_ELEM);
+        };
+        lookup(&mut self.asm);
+        if !make {
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, without);
+            self.asm.mov(SLOT, R0);
+            return;
+        }
+        let there = self.asm.label();
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+        self.asm.load_map(R1, MapId::Threads);
+        self.asm.stack_address(R2, key);
+        self.asm.load_map_value(R3, MapId::Init(Init::Zero), 0);
+        self.asm.load_imm(R4, 0);
+        self.asm.call(helper::MAP_UPDATE_ELEM);
+        lookup(&mut self.asm);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, without);
+        self.asm.place(there);
+        self.asm.mov(SLOT, R0);
+    }
+}

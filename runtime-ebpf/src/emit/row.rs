@@ -1,0 +1,321 @@
+//! Rows: puts the key together, finds or makes the row, updates its slots.
+
+use profinfer_compiler::plan::{Expr, KeySource, Slot, SlotHow};
+use profinfer_compiler::typed::PointId;
+
+use super::{Emit, Phase};
+use crate::asm::{Alu, Jump, Label};
+use crate::insn::{FP, R0, R1, R2, R3, R4, RECORD, Reg, SLOT, helper};
+use crate::layout::{ABSENT_TEXT, Init, LOG2_BUCKETS, MapId, TableCounter, record};
+
+/// The kernel's E2BIG: the map is full.
+const E2BIG: i32 = 7;
+/// The kernel's EEXIST: somebody else made it.
+const EEXIST: i32 = 17;
+/// `BPF_NOEXIST`
+const NOEXIST: i64 = 1;
+/// Tries at a minimum or maximum before the update is counted as lost.
+const TRIES: usize = 8;
+
+impl Emit<'_> {
+    /// Counts the event at hand in a table, and goes to `next` if that cannot be done.
+    pub(crate) fn row(&mut self, table: usize, point: PointId, next: Label) {
+        self.key(table, point);
+        let value = self.asm.alloc(8);
+        let map = self.asm.alloc(8);
+        self.generation = self.asm.alloc(8);
+        if self.plan.tables[table].cleared {
+            // Read once: the row and its buckets go to maps of one generation.
+            let word = self.layout.table_counter(table, TableCounter::Generation);
+            self.asm.load_map_value(R1, MapId::Counters, word * 8);
+            self.asm.load(8, R0, R1, 0);
+            self.asm.store(FP, self.generation, R0);
+        }
+        self.find_row(table, point, map, next);
+        self.asm.store(FP, value, R0);
+        let slots = &self.plan.tables[table].slots;
+        for (i, slot) in slots.iter().enumerate() {
+            let done = self.asm.label();
+            match self.layout.tables[table].slots[i] {
+                Some(at) => self.update(slot, at, value, table, point, done),
+                None => self.bucket_row(slot, table, i, point, done),
+            }
+            self.asm.place(done);
+        }
+        self.asm.release(8);
+        self.asm.release(8);
+        self.asm.release(8);
+    }
+
+    fn key(&mut self, table: usize, point: PointId) {
+        let scratch = self.layout.points[point].scratch;
+        let fields = &self.plan.tables[table].key;
+        if fields.is_empty() {
+            self.asm.store_imm(RECORD, scratch, 0);
+        }
+        for (field, at) in fields.iter().zip(self.layout.tables[table].key.clone()) {
+            let to = scratch + at as i16;
+            match &field.source {
+                KeySource::Number(e) => {
+                    self.number(e, point, Phase::Close);
+                    self.asm.store(RECORD, to, R0);
+                }
+                KeySource::Text(of, index, len) => {
+                    let words = (len.next_multiple_of(8) / 8) as i16;
+                    let from = self.layout.points[*of].captures[*index];
+                    if *of == point {
+                        self.copy(RECORD, from, to, words);
+                        continue;
+                    }
+                    let (absent, done) = (self.asm.label(), self.asm.label());
+                    if self.target.has(*of) {
+                        let base = self.layout.points[*of].in_slot;
+                        self.asm.load(8, R0, SLOT, base + record::START);
+                        self.asm.jump_if_imm(Jump::Eq, R0, 0, absent);
+                        self.copy(SLOT, base + from, to, words);
+                        self.asm.jump(done);
+                    }
+                    self.asm.place(absent);
+                    for i in 0..words {
+                        self.asm.store_imm(RECORD, to + 8 * i, 0);
+                    }
+                    self.asm.store_byte(RECORD, to, i32::from(ABSENT_TEXT));
+                    self.asm.place(done);
+                }
+            }
+        }
+    }
+
+    fn copy(&mut self, from: Reg, at: i16, to: i16, words: i16) {
+        for i in 0..words {
+            self.asm.load(8, R0, from, at + 8 * i);
+            self.asm.store(RECORD, to + 8 * i, R0);
+        }
+    }
+
+    fn key_address(&mut self, reg: Reg, point: PointId) {
+        self.asm.mov(reg, RECORD);
+        self.asm.alu_imm(Alu::Add, reg, i32::from(self.layout.points[point].scratch));
+    }
+
+    /// `r1` = the map, by way of the outer map where the table is cleared; kept at `place` of the stack then.
+    fn table_map(&mut self, outer: MapId, cleared: bool, place: i16, next: Label, first: bool) {
+        if !cleared {
+            self.asm.load_map(R1, outer);
+            return;
+        }
+        if first {
+            let generation = self.generation;
+            self.asm.load_map(R1, outer);
+            self.asm.stack_address(R2, generation);
+            self.asm.call(helper::MAP_LOOKUP_ELEM);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, next);
+            self.asm.store(FP, place, R0);
+            self.asm.mov(R1, R0);
+        } else {
+            self.asm.load(8, R1, FP, place);
+        }
+    }
+
+    /// `r0` = the row's value.
+    fn find_row(&mut self, table: usize, point: PointId, place: i16, next: Label) {
+        let cleared = self.plan.tables[table].cleared;
+        let id = MapId::Table(table);
+        let there = self.asm.label();
+        self.table_map(id, cleared, place, next, true);
+        self.key_address(R2, point);
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+        self.table_map(id, cleared, place, next, false);
+        self.key_address(R2, point);
+        self.asm.load_map_value(R3, MapId::Init(Init::Row(table)), 0);
+        self.asm.load_imm(R4, NOEXIST);
+        self.asm.call(helper::MAP_UPDATE_ELEM);
+        self.made_or_lost(table, TableCounter::Full, next);
+        self.table_map(id, cleared, place, next, false);
+        self.key_address(R2, point);
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+        self.count_table(table, TableCounter::NoMemory);
+        self.asm.jump(next);
+        self.asm.place(there);
+    }
+
+    /// After an update in r0: goes on if it was made, here or by another CPU; else counts why not and goes to `next`.
+    fn made_or_lost(&mut self, table: usize, full: TableCounter, next: Label) {
+        let (made, memory) = (self.asm.label(), self.asm.label());
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, made);
+        self.asm.jump_if_imm(Jump::Eq, R0, -EEXIST, made);
+        self.asm.jump_if_imm(Jump::Ne, R0, -E2BIG, memory);
+        self.count_table(table, full);
+        self.asm.jump(next);
+        self.asm.place(memory);
+        self.count_table(table, TableCounter::NoMemory);
+        self.asm.jump(next);
+        self.asm.place(made);
+    }
+
+    fn update(&mut self, slot: &Slot, at: u32, value: i16, table: usize, point: PointId, done: Label) {
+        let at = at as i16;
+        match (&slot.of, slot.how) {
+            (None, _) => self.add_to(value, at, None),
+            (Some(of), SlotHow::Present) => {
+                self.operand(of, slot.nullable, point, done);
+                self.add_to(value, at, None);
+            }
+            (Some(of), SlotHow::Hist(_)) => {
+                self.operand(of, slot.nullable, point, done);
+                self.log2_bucket();
+                // Never taken; it tells the verifier that the bucket is within the row.
+                self.asm.jump_if_imm(Jump::Gt, R0, LOG2_BUCKETS as i32 - 1, done);
+                self.asm.alu_imm(Alu::Lsh, R0, 3);
+                self.asm.load(8, R1, FP, value);
+                self.asm.alu(Alu::Add, R1, R0);
+                self.asm.load_imm(R0, 1);
+                self.asm.atomic_add(R1, at, R0);
+            }
+            (Some(of), SlotHow::Min | SlotHow::Max) => {
+                self.operand(of, slot.nullable, point, done);
+                self.extreme(slot.how == SlotHow::Min, at, value, table, done);
+            }
+            (Some(of), _) => {
+                self.operand(of, slot.nullable, point, done);
+                self.add_to(value, at, Some(R0));
+            }
+        }
+    }
+
+    /// `r0 = of`; if it is absent, goes to `done`.
+    fn operand(&mut self, of: &Expr, nullable: bool, point: PointId, done: Label) {
+        let maybe = self.number(of, point, Phase::Close);
+        self.skip_absent(maybe && nullable, done);
+    }
+
+    fn add_to(&mut self, value: i16, at: i16, by: Option<Reg>) {
+        match by {
+            Some(by) => self.asm.mov(R1, by),
+            None => self.asm.load_imm(R1, 1),
+        }
+        self.asm.load(8, R2, FP, value);
+        self.asm.atomic_add(R2, at, R1);
+    }
+
+    /// Keeps the smaller or larger of r0 and the slot, against other CPUs.
+    fn extreme(&mut self, min: bool, at: i16, value: i16, table: usize, done: Label) {
+        let better = if min { Jump::SLe } else { Jump::SGe };
+        self.asm.mov(R1, R0);
+        self.asm.load(8, R2, FP, value);
+        self.asm.load(8, R0, R2, at);
+        for _ in 0..TRIES {
+            self.asm.jump_if(better, R0, R1, done);
+            self.asm.mov(R3, R0);
+            self.asm.cmpxchg(R2, at, R1);
+            self.asm.jump_if(Jump::Eq, R0, R3, done);
+        }
+        self.count_table(table, TableCounter::Contended);
+    }
+
+    /// `r0` = the power of two of a positive r0. Uses r1 and r2.
+    fn floor_log2(&mut self) {
+        self.asm.mov(R1, R0);
+        self.asm.load_imm(R0, 0);
+        for shift in [32, 16, 8, 4, 2, 1] {
+            let small = self.asm.label();
+            self.asm.mov(R2, R1);
+            self.asm.alu_imm(Alu::Rsh, R2, shift);
+            self.asm.jump_if_imm(Jump::Eq, R2, 0, small);
+            self.asm.alu_imm(Alu::Add, R0, shift);
+            self.asm.mov(R1, R2);
+            self.asm.place(small);
+        }
+    }
+
+    /// `r0` = the bucket of r0 with one bucket per power of two; see [`crate::layout::bucket_of`].
+    fn log2_bucket(&mut self) {
+        let (positive, end) = (self.asm.label(), self.asm.label());
+        self.asm.jump_if_imm(Jump::SGt, R0, 0, positive);
+        // Zero has bucket 1, negative values have 0.
+        self.asm.mov(R1, R0);
+        self.asm.load_imm(R0, 1);
+        self.asm.jump_if_imm(Jump::Eq, R1, 0, end);
+        self.asm.load_imm(R0, 0);
+        self.asm.jump(end);
+        self.asm.place(positive);
+        self.floor_log2();
+        self.asm.alu_imm(Alu::Add, R0, 2);
+        self.asm.place(end);
+    }
+
+    /// `r0` = the bucket of r0 with 2^k buckets per power of two. Uses r1 to r4.
+    fn fine_bucket(&mut self, k: u32) {
+        let (positive, small, end) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.asm.jump_if_imm(Jump::SGt, R0, 0, positive);
+        self.asm.mov(R1, R0);
+        self.asm.load_imm(R0, 1);
+        self.asm.jump_if_imm(Jump::Eq, R1, 0, end);
+        self.asm.load_imm(R0, 0);
+        self.asm.jump(end);
+        self.asm.place(positive);
+        self.asm.mov(R4, R0);
+        self.floor_log2();
+        // r4 the value, r0 its power n; the rest below 2^n, scaled to k bits.
+        self.asm.load_imm(R1, 1);
+        self.asm.alu(Alu::Lsh, R1, R0);
+        self.asm.alu(Alu::Sub, R4, R1);
+        self.asm.mov(R3, R0);
+        self.asm.alu_imm(Alu::Lsh, R3, k as i32);
+        self.asm.jump_if_imm(Jump::Lt, R0, k as i32, small);
+        self.asm.alu_imm(Alu::Sub, R0, k as i32);
+        self.asm.alu(Alu::Rsh, R4, R0);
+        self.asm.mov(R0, R3);
+        self.asm.alu(Alu::Add, R0, R4);
+        self.asm.alu_imm(Alu::Add, R0, 2);
+        self.asm.jump(end);
+        self.asm.place(small);
+        self.asm.load_imm(R1, i64::from(k));
+        self.asm.alu(Alu::Sub, R1, R0);
+        self.asm.alu(Alu::Lsh, R4, R1);
+        self.asm.mov(R0, R3);
+        self.asm.alu(Alu::Add, R0, R4);
+        self.asm.alu_imm(Alu::Add, R0, 2);
+        self.asm.place(end);
+    }
+
+    /// Counts a value in a histogram that has a map of its own, keyed by the row's key and the bucket.
+    fn bucket_row(&mut self, slot: &Slot, table: usize, index: usize, point: PointId, done: Label) {
+        let (Some(of), SlotHow::Hist(k)) = (&slot.of, slot.how) else { return };
+        self.operand(of, slot.nullable, point, done);
+        self.fine_bucket(k);
+        let scratch = self.layout.points[point].scratch;
+        let bucket = scratch + self.layout.tables[table].key_size as i16;
+        self.asm.store(RECORD, bucket, R0);
+        let map = MapId::Hist(table, index);
+        let cleared = self.plan.tables[table].cleared;
+        let place = self.asm.alloc(8);
+        let one = self.asm.alloc(8);
+        let (there, again) = (self.asm.label(), self.asm.label());
+        self.table_map(map, cleared, place, done, true);
+        self.key_address(R2, point);
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+        self.asm.store_imm(FP, one, 0);
+        self.table_map(map, cleared, place, done, false);
+        self.key_address(R2, point);
+        self.asm.stack_address(R3, one);
+        self.asm.load_imm(R4, NOEXIST);
+        self.asm.call(helper::MAP_UPDATE_ELEM);
+        self.made_or_lost(table, TableCounter::HistFull, done);
+        self.table_map(map, cleared, place, done, false);
+        self.key_address(R2, point);
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, again);
+        self.count_table(table, TableCounter::NoMemory);
+        self.asm.jump(done);
+        self.asm.place(again);
+        self.asm.place(there);
+        self.asm.load_imm(R1, 1);
+        self.asm.atomic_add(R0, 0, R1);
+        self.asm.release(8);
+        self.asm.release(8);
+    }
+}

@@ -1,0 +1,297 @@
+//! The templates: what a hit of a site does for a point.
+//!
+//! - `enter`: an event at the entry.
+//! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it.
+//! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
+//! - `check`: values of the first hits, for the layout check.
+
+use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::plan::{CaptureValue, Gate};
+use profinfer_compiler::typed::PointId;
+
+use super::{Emit, Phase};
+use crate::asm::{Alu, BuildError, Jump, Label};
+use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
+use crate::layout::{Init, MapId, PointCounter, counter, record};
+
+/// Samples of each point that the layout check takes.
+pub(crate) const CHECK_SAMPLES: u32 = 16;
+
+impl Emit<'_> {
+    /// An event of the point begins (and with a sequence, the one before ends).
+    pub(crate) fn start(&mut self, point: PointId, start: usize) -> Result<(), BuildError> {
+        let end = self.asm.label();
+        let before_record = self.asm.label();
+        self.failed = before_record;
+        match self.plan.points[point].template {
+            Template::Sequence => self.sequence_start(point, start, end)?,
+            Template::Span => self.span_start(point, start, end)?,
+            Template::Enter => self.enter(point, start, end)?,
+        }
+        self.asm.jump(end);
+        self.asm.place(before_record);
+        self.count_point(point, PointCounter::FailedRead);
+        self.asm.place(end);
+        Ok(())
+    }
+
+    /// The open event of the point ends, if there is one.
+    pub(crate) fn stop(&mut self, point: PointId) {
+        let end = self.asm.label();
+        match self.plan.points[point].template {
+            Template::Sequence => self.sequence_stop(point, end),
+            Template::Span => self.span_stop(point, end),
+            Template::Enter => {}
+        }
+        self.asm.place(end);
+    }
+
+    fn only(&mut self, point: PointId, start: usize, end: Label) {
+        if let Some(only) = &self.plan.points[point].only {
+            let nullable = self.number(only, point, Phase::Open { start, stored: 0 });
+            self.truth(nullable);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        }
+    }
+
+    /// Goes to `end` unless an event of the point that begins now counts. The slot is in r7.
+    fn gate(&mut self, point: PointId, end: Label) {
+        let running = |this: &mut Self| {
+            this.asm.load_map_value(R0, MapId::Counters, counter::GATE * 8);
+            this.asm.load(8, R0, R0, 0);
+            this.asm.jump_if_imm(Jump::Ne, R0, 1, end);
+        };
+        match self.plan.points[point].gate {
+            Gate::Inside(outer) if self.target.has(outer) => {
+                let base = self.layout.points[outer].in_slot;
+                self.asm.load(8, R0, SLOT, base + record::START);
+                self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+            }
+            Gate::Step(step) if self.target.has(step) => {
+                let inside = self.asm.label();
+                let base = self.layout.points[step].in_slot;
+                self.asm.load(8, R0, SLOT, base + record::START);
+                self.asm.jump_if_imm(Jump::Ne, R0, 0, inside);
+                // Outside of a step, or inside one that was cut by attaching? The thread's first whole step tells.
+                let known = self.asm.label();
+                self.asm.load(8, R0, SLOT, 0);
+                self.asm.jump_if_imm(Jump::Ne, R0, 0, known);
+                self.asm.load_map_value(R0, MapId::Counters, counter::ALL_KNOWN * 8);
+                self.asm.load(8, R0, R0, 0);
+                self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+                self.asm.place(known);
+                running(self);
+                self.asm.place(inside);
+            }
+            _ => running(self),
+        }
+    }
+
+    fn record_address(&mut self, point: PointId) {
+        self.asm.mov(RECORD, SLOT);
+        self.asm.alu_imm(Alu::Add, RECORD, i32::from(self.layout.points[point].in_slot));
+    }
+
+    /// A failed read while the record was being filled: it stays closed.
+    fn failed_in_record(&mut self, fail: Label, to: Label) {
+        let over = self.asm.label();
+        self.asm.jump(over);
+        self.asm.place(fail);
+        self.asm.store_imm(RECORD, record::START, 0);
+        self.asm.jump(to);
+        self.asm.place(over);
+    }
+
+    fn enter(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        self.only(point, start, end);
+        self.thread_slot(end, true);
+        self.gate(point, end);
+        self.now();
+        self.record_address(point);
+        self.count_point(point, PointCounter::Hits);
+        let (outer, fail) = (self.failed, self.asm.label());
+        self.failed = fail;
+        self.open_record(point, start)?;
+        self.close_record(point);
+        self.asm.store_imm(RECORD, record::START, 0);
+        self.failed_in_record(fail, outer);
+        Ok(())
+    }
+
+    fn span_start(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        self.only(point, start, end);
+        self.thread_slot(end, true);
+        if self.plan.points[point].step {
+            self.asm.store_imm(SLOT, 0, 1);
+        }
+        self.record_address(point);
+        self.count_point(point, PointCounter::Hits);
+        let fresh = self.asm.label();
+        let stack_pointer = self.target.arch.stack_pointer();
+        self.asm.load(8, R0, RECORD, record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, fresh);
+        // Open already: a call from within that frame is part of it; else its return was never seen.
+        self.asm.load(8, R1, RECORD, record::SP);
+        self.asm.load(8, R0, CTX, stack_pointer);
+        self.asm.jump_if(Jump::Lt, R0, R1, end);
+        self.asm.store_imm(RECORD, record::START, 0);
+        if self.plan.points[point].step {
+            self.steps(-1);
+        }
+        self.count_point(point, PointCounter::Cut);
+        self.asm.place(fresh);
+        self.gate(point, end);
+        self.now();
+        let (outer, fail) = (self.failed, self.asm.label());
+        self.failed = fail;
+        self.open_record(point, start)?;
+        self.asm.load(8, R0, CTX, stack_pointer);
+        self.asm.store(RECORD, record::SP, R0);
+        if self.plan.points[point].step {
+            self.steps(1);
+        }
+        self.failed_in_record(fail, outer);
+        Ok(())
+    }
+
+    fn span_stop(&mut self, point: PointId, end: Label) {
+        let step = self.plan.points[point].step;
+        self.thread_slot(end, step);
+        if step {
+            self.asm.store_imm(SLOT, 0, 1);
+        }
+        self.record_address(point);
+        self.asm.load(8, R0, RECORD, record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        // At a return instruction the stack pointer is where it was at the entry of the same frame.
+        self.asm.load(8, R1, RECORD, record::SP);
+        self.asm.load(8, R0, CTX, self.target.arch.stack_pointer());
+        self.asm.jump_if(Jump::Ne, R0, R1, end);
+        self.now();
+        self.close_record(point);
+        self.asm.store_imm(RECORD, record::START, 0);
+        if step {
+            self.steps(-1);
+        }
+    }
+
+    fn sequence_start(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        self.only(point, start, end);
+        self.thread_slot(end, false);
+        self.gate(point, end);
+        self.count_point(point, PointCounter::Hits);
+        // The state key: process, then what the point says; kept in the slot for the stop.
+        let in_slot = self.layout.points[point].in_slot;
+        let keys = &self.plan.points[point].state_by;
+        for (i, key) in keys.iter().enumerate() {
+            self.number(key, point, Phase::Open { start, stored: 0 });
+            self.asm.store(SLOT, in_slot + 8 + 8 * i as i16, R0);
+        }
+        self.asm.load(8, R0, FP, self.pid_tgid);
+        self.asm.alu_imm(Alu::Rsh, R0, 32);
+        self.asm.store(SLOT, in_slot, R0);
+        let lookup = |this: &mut Self| {
+            this.asm.load_map(R1, MapId::State(point));
+            this.asm.mov(R2, SLOT);
+            this.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
+            this.asm.call(helper::MAP_LOOKUP_ELEM);
+        };
+        let (there, fresh, no_room) = (self.asm.label(), self.asm.label(), self.asm.label());
+        lookup(self);
+        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+        self.asm.load_map(R1, MapId::State(point));
+        self.asm.mov(R2, SLOT);
+        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
+        self.asm.load_map_value(R3, MapId::Init(Init::Zero), 0);
+        self.asm.load_imm(R4, 0);
+        self.asm.call(helper::MAP_UPDATE_ELEM);
+        lookup(self);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, no_room);
+        self.asm.place(there);
+        self.asm.mov(RECORD, R0);
+        self.now();
+        self.asm.load(8, R0, RECORD, record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, fresh);
+        self.close_record(point);
+        self.asm.place(fresh);
+        let (outer, fail) = (self.failed, self.asm.label());
+        self.failed = fail;
+        self.open_record(point, start)?;
+        self.failed_in_record(fail, outer);
+        self.asm.jump(end);
+        self.asm.place(no_room);
+        self.count_point(point, PointCounter::NoRoom);
+        Ok(())
+    }
+
+    fn sequence_stop(&mut self, point: PointId, end: Label) {
+        self.thread_slot(end, false);
+        let in_slot = self.layout.points[point].in_slot;
+        self.asm.load(8, R0, SLOT, in_slot);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        self.asm.load_map(R1, MapId::State(point));
+        self.asm.mov(R2, SLOT);
+        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        let gone = self.asm.label();
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, gone);
+        self.asm.mov(RECORD, R0);
+        let closed = self.asm.label();
+        self.asm.load(8, R0, RECORD, record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, closed);
+        self.now();
+        self.close_record(point);
+        self.asm.store_imm(RECORD, record::START, 0);
+        self.asm.place(closed);
+        // Pools may be made anew for every graph: nothing of them is left behind.
+        self.asm.load_map(R1, MapId::State(point));
+        self.asm.mov(R2, SLOT);
+        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
+        self.asm.call(helper::MAP_DELETE_ELEM);
+        self.asm.place(gone);
+        self.asm.store_imm(SLOT, in_slot, 0);
+    }
+
+    /// Takes a sample of what the point's layout checks read.
+    pub(crate) fn sample(&mut self, point: PointId, start: usize) {
+        let end = self.asm.label();
+        self.failed = end;
+        let word = self.layout.point_counter(point, PointCounter::Samples);
+        self.asm.load_map_value(R1, MapId::Counters, word * 8);
+        self.asm.load(8, R0, R1, 0);
+        self.asm.jump_if_imm(Jump::Ge, R0, CHECK_SAMPLES as i32, end);
+        self.asm.load_imm(R0, 1);
+        self.asm.atomic_fetch_add(R1, 0, R0);
+        self.asm.jump_if_imm(Jump::Ge, R0, CHECK_SAMPLES as i32, end);
+        let key = self.asm.alloc(8);
+        self.asm.store(FP, key, R0);
+        self.asm.load_map(R1, MapId::Check(point));
+        self.asm.stack_address(R2, key);
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        self.asm.mov(RECORD, R0);
+        let phase = Phase::Open { start, stored: 0 };
+        let bad = self.asm.label();
+        self.failed = bad;
+        for (check, offsets) in self.plan.points[point].checks.iter().zip(&self.layout.points[point].checks) {
+            for (leaf, at) in check.leaves.iter().zip(offsets) {
+                // The first word says that the sample is there.
+                let at = 8 + *at as i16;
+                match &leaf.value {
+                    CaptureValue::Number(e) => {
+                        self.number(e, point, phase);
+                        self.asm.store(RECORD, at, R0);
+                    }
+                    _ => self.text_capture(leaf, at, RECORD, point, phase),
+                }
+            }
+        }
+        self.asm.store_imm(RECORD, 0, 1);
+        self.asm.jump(end);
+        self.asm.place(bad);
+        // 2: what the layout says is there could not be read.
+        self.asm.store_imm(RECORD, 0, 2);
+        self.asm.place(end);
+        let _ = NOW;
+    }
+}

@@ -1,0 +1,348 @@
+//! How everything lies in the kernel: counters, thread slots, open records, rows.
+
+use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::plan::{Plan, SlotHow, Table};
+use profinfer_compiler::typed::PointId;
+
+/// A map of a program set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MapId {
+    /// Gate, hits, drops: one array value of 8-byte words, shared with user space.
+    Counters,
+    /// Thread slots by `pid_tgid`.
+    Threads,
+    /// Open records of a sequence point by its state key.
+    State(PointId),
+    /// What is carried along series.
+    Series,
+    /// Rows of a table.
+    Table(usize),
+    /// Buckets of a table's histogram slot with more than one bucket per power of two.
+    Hist(usize, usize),
+    /// A value to begin a row, slot or record with.
+    Init(Init),
+    /// Values read by a point's layout checks.
+    Check(PointId),
+    /// Processes whose new mappings are watched; the value says whether they are stopped at each.
+    Watched,
+    /// What the watch saw: a process id per record.
+    WatchEvents,
+}
+
+/// What a fresh value is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Init {
+    /// Zeros.
+    Zero,
+    /// A row of a table: zeros, with minima and maxima at their ends.
+    Row(usize),
+}
+
+/// The sentinel that stands for "absent" among the kernel's numbers.
+pub const ABSENT: i64 = i64::MIN;
+
+/// First byte of a text that is absent; no UTF-8 text begins with it.
+pub const ABSENT_TEXT: u8 = 0xff;
+
+/// Buckets of a histogram with one bucket per power of two: negative, zero, then 2^0 to 2^62.
+pub const LOG2_BUCKETS: u32 = 65;
+
+/// Words of the counters before those of points and tables.
+pub mod counter {
+    /// 0 not counting, 1 counting, 2 no new step.
+    pub const GATE: u32 = 0;
+    /// 1 if no step can have been cut by attaching: the target was held.
+    pub const ALL_KNOWN: u32 = 1;
+    /// Steps open now.
+    pub const ACTIVE: u32 = 2;
+    /// Where the points' words begin.
+    pub const POINTS: u32 = 3;
+}
+
+/// Counter words of a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PointCounter {
+    /// Hits of its start sites that passed `only`.
+    Hits,
+    /// Events that ended and counted.
+    Events,
+    /// Events cut: their end was never seen.
+    Cut,
+    /// Reads of the target's memory that failed; the event is not counted.
+    FailedRead,
+    /// Open records for which there was no room.
+    NoRoom,
+    /// Layout samples taken.
+    Samples,
+}
+
+/// Counter words of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableCounter {
+    /// Events without a row, the table being full.
+    Full,
+    /// Events without a row for lack of memory.
+    NoMemory,
+    /// Minima or maxima not updated under contention.
+    Contended,
+    /// Values without a bucket, the histogram being full.
+    HistFull,
+    /// Which of the two maps of a swapped table is written to: 0 or 1.
+    Generation,
+}
+
+/// Words per point.
+const POINT_WORDS: u32 = 6;
+/// Words per table.
+const TABLE_WORDS: u32 = 5;
+
+/// The causes of [`TableCounter`], as reported.
+pub const TABLE_CAUSES: [(TableCounter, &str); 4] = [
+    (TableCounter::Full, "table_full"),
+    (TableCounter::NoMemory, "no_memory"),
+    (TableCounter::Contended, "contended"),
+    (TableCounter::HistFull, "histogram_full"),
+];
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// Words of [`MapId::Counters`].
+    pub counter_words: u32,
+    /// Bytes of a thread slot.
+    pub thread_size: u32,
+    /// Per point: where its parts lie.
+    pub points: Vec<PointLayout>,
+    /// Per table.
+    pub tables: Vec<TableLayout>,
+    points_count: u32,
+}
+
+/// Where the parts of a point's record lie.
+#[derive(Debug, Clone, Default)]
+pub struct PointLayout {
+    /// Where the record begins in the thread slot (spans), or where the state key does (sequences).
+    pub in_slot: i16,
+    /// Bytes of the record.
+    pub size: u32,
+    /// Bytes of the state key (sequences).
+    pub state_key: u32,
+    /// Offsets of captures in the record.
+    pub captures: Vec<i16>,
+    /// Offsets of gathered values.
+    pub accums: Vec<i16>,
+    /// Offsets of carried values.
+    pub series: Vec<i16>,
+    /// Offset of the place where keys are put together.
+    pub scratch: i16,
+    /// Offsets of values in a layout sample, per check and leaf.
+    pub checks: Vec<Vec<u32>>,
+    /// Bytes of a layout sample.
+    pub check_size: u32,
+}
+
+/// Offsets in every record.
+pub mod record {
+    /// Start time in ns; 0 while no event is open.
+    pub const START: i16 = 0;
+    /// The stack pointer at the entry (spans).
+    pub const SP: i16 = 8;
+    /// A bit per table of the point whose open conditions hold.
+    pub const MATCH: i16 = 16;
+    /// The first capture.
+    pub const CAPTURES: i16 = 24;
+}
+
+/// Where the parts of a row lie.
+#[derive(Debug, Clone)]
+pub struct TableLayout {
+    /// Offsets of key fields.
+    pub key: Vec<u32>,
+    /// Bytes of the key, at least 8.
+    pub key_size: u32,
+    /// Offsets of slots in the value; none for histograms kept in a map of their own.
+    pub slots: Vec<Option<u32>>,
+    /// Bytes of the value, at least 8.
+    pub value_size: u32,
+}
+
+impl Layout {
+    /// The layout of a plan.
+    pub fn new(plan: &Plan) -> Layout {
+        let tables: Vec<TableLayout> = plan.tables.iter().map(table_layout).collect();
+        // A thread slot begins with a word that says whether it is known where in a step the thread is.
+        let mut slot = 8u32;
+        let points = plan
+            .points
+            .iter()
+            .enumerate()
+            .map(|(id, p)| {
+                let mut l = PointLayout::default();
+                if !p.used {
+                    return l;
+                }
+                let mut at = record::CAPTURES as u32;
+                let mut take = |bytes: u32| {
+                    let here = at as i16;
+                    at += bytes;
+                    here
+                };
+                l.captures = p.captures.iter().map(|c| take(c.bytes())).collect();
+                l.accums = p.accums.iter().map(|_| take(8)).collect();
+                l.series = p.series.iter().map(|_| take(8)).collect();
+                let scratch = plan
+                    .tables
+                    .iter()
+                    .zip(&tables)
+                    .filter(|(t, _)| t.point == id)
+                    .map(|(_, l)| l.key_size + 8)
+                    .max()
+                    .unwrap_or(0);
+                l.scratch = take(scratch);
+                l.size = at;
+                l.in_slot = slot as i16;
+                l.state_key = 8 * (1 + p.state_by.len() as u32);
+                slot += if p.template == Template::Sequence { l.state_key } else { l.size };
+                let mut at = 0;
+                l.checks = p
+                    .checks
+                    .iter()
+                    .map(|c| {
+                        let mut leaf = |bytes: u32| {
+                            at += bytes;
+                            at - bytes
+                        };
+                        c.leaves.iter().map(|c| leaf(c.bytes())).collect()
+                    })
+                    .collect();
+                l.check_size = at.max(8);
+                l
+            })
+            .collect::<Vec<_>>();
+        let points_count = points.len() as u32;
+        Layout {
+            counter_words: counter::POINTS + points_count * POINT_WORDS + tables.len() as u32 * TABLE_WORDS,
+            thread_size: slot,
+            points,
+            tables,
+            points_count,
+        }
+    }
+
+    /// Index of a point's counter word.
+    pub fn point_counter(&self, point: PointId, which: PointCounter) -> u32 {
+        counter::POINTS + point as u32 * POINT_WORDS + which as u32
+    }
+
+    /// Index of a table's counter word.
+    pub fn table_counter(&self, table: usize, which: TableCounter) -> u32 {
+        counter::POINTS + self.points_count * POINT_WORDS + table as u32 * TABLE_WORDS + which as u32
+    }
+
+    /// The value a fresh row of a table has.
+    pub fn fresh_row(&self, plan: &Plan, table: usize) -> Vec<u8> {
+        let layout = &self.tables[table];
+        let mut row = vec![0u8; layout.value_size as usize];
+        for (slot, at) in plan.tables[table].slots.iter().zip(&layout.slots) {
+            let start = match slot.how {
+                SlotHow::Min => i64::MAX,
+                SlotHow::Max => i64::MIN,
+                _ => continue,
+            };
+            if let Some(at) = at {
+                row[*at as usize..][..8].copy_from_slice(&start.to_ne_bytes());
+            }
+        }
+        row
+    }
+}
+
+fn table_layout(t: &Table) -> TableLayout {
+    let mut at = 0;
+    let mut take = |bytes: u32| {
+        at += bytes;
+        at - bytes
+    };
+    let key: Vec<u32> = t.key.iter().map(|k| take(k.bytes())).collect();
+    let key_size = at.max(8);
+    let mut at = 0;
+    let mut take = |bytes: u32| {
+        at += bytes;
+        at - bytes
+    };
+    let slots = t
+        .slots
+        .iter()
+        .map(|s| match s.how {
+            SlotHow::Hist(0) => Some(take(LOG2_BUCKETS * 8)),
+            SlotHow::Hist(_) => None,
+            _ => Some(take(8)),
+        })
+        .collect();
+    TableLayout { key, key_size, slots, value_size: at.max(8) }
+}
+
+/// Number of the bucket of `value` in a histogram with 2^k buckets per power of two: negative values have 0, zero has 1.
+pub fn bucket_of(value: i64, k: u32) -> u64 {
+    match value {
+        i64::MIN..=-1 => 0,
+        0 => 1,
+        _ => {
+            let n = value.ilog2();
+            let rest = (value as u64) & !(1 << n);
+            let sub = if n >= k { rest >> (n - k) } else { rest << (k - n) };
+            2 + (u64::from(n) << k) + sub
+        }
+    }
+}
+
+/// The values `lo..hi` of a bucket.
+pub fn bucket_range(bucket: u64, k: u32) -> (i64, i64) {
+    match bucket {
+        0 => (i64::MIN, 0),
+        1 => (0, 1),
+        _ => {
+            let b = bucket - 2;
+            let (n, sub) = ((b >> k) as u32, b & ((1 << k) - 1));
+            let at = |sub: u64| -> i64 {
+                let base = 1u128 << n;
+                let v = base + ((u128::from(sub) << n) >> k);
+                i64::try_from(v).unwrap_or(i64::MAX)
+            };
+            // Below 2^k several sub-buckets share a number; only the first of them is ever filled.
+            (at(sub), at(sub + 1).max(at(sub).saturating_add(1)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_is_in_the_range_of_its_bucket() {
+        let mut values: Vec<i64> = (-3..2000).collect();
+        for n in 10..63u32 {
+            let v = 1i64 << n;
+            values.extend([v - 1, v, v + 1, v + v / 3]);
+        }
+        values.push(i64::MAX);
+        for k in [0, 2, 5, 8] {
+            let mut last = 0;
+            for &v in values.iter().filter(|v| **v > 0) {
+                let b = bucket_of(v, k);
+                let (lo, hi) = bucket_range(b, k);
+                assert!(lo <= v && (v < hi || v == i64::MAX), "{v} not in {lo}..{hi} (k={k})");
+                assert!(
+                    (hi - lo) as f64 <= (v as f64 / f64::from(1 << k)).max(1.0),
+                    "{v}: {lo}..{hi} too wide (k={k})"
+                );
+                let _ = last.max(b);
+                last = b;
+            }
+            assert_eq!(bucket_of(-1, k), 0);
+            assert_eq!(bucket_of(0, k), 1);
+        }
+        assert_eq!(bucket_of(i64::MAX, 0) + 1, u64::from(LOG2_BUCKETS));
+    }
+}

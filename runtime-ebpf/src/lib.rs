@@ -1,0 +1,14 @@
+//! The kernel half of a Plan: program templates, map layouts, the eBPF builder.
+//!
+//! Invariant: makes instructions, opens no descriptor. What it builds for any plan passes the kernel's verifier.
+
+pub mod asm;
+mod emit;
+pub mod insn;
+pub mod layout;
+pub mod object;
+pub mod target;
+pub mod watch;
+
+pub use object::{Action, MapKind, MapSpec, Object, Program, SiteSpec};
+pub use target::{Arch, TargetFacts};

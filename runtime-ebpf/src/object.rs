@@ -1,0 +1,324 @@
+//! A plan and what is known of its target to maps and programs: everything the loader needs.
+
+use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::plan::{Expr, Plan, SlotHow};
+use profinfer_compiler::typed::PointId;
+
+use crate::asm::{BuildError, Code};
+use crate::emit::{CHECK_SAMPLES, Emit, SERIES_KEY, SERIES_VALUE};
+use crate::layout::{Init, Layout, MapId};
+use crate::target::TargetFacts;
+
+/// Maps and programs of one plan for one target.
+#[derive(Debug)]
+pub struct Object {
+    /// Where everything lies.
+    pub layout: Layout,
+    /// The maps, in the order they are to be made.
+    pub maps: Vec<MapSpec>,
+    /// The programs that gather.
+    pub programs: Vec<Program>,
+    /// The programs of the layout check, detached once it is done.
+    pub checks: Vec<Program>,
+}
+
+/// A map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapSpec {
+    /// Which.
+    pub id: MapId,
+    /// Name in the kernel, at most 15 characters.
+    pub name: String,
+    /// Its kind.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Entries at most.
+    pub max_entries: u32,
+    /// Inside an array of two maps, of which a clear empties one and switches to it.
+    pub swapped: bool,
+    /// The first value (arrays of one).
+    pub value: Option<Vec<u8>>,
+}
+
+/// The kinds of map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapKind {
+    /// Array of one value that user space maps into its memory.
+    Shared,
+    /// Array.
+    Array,
+    /// Hash that allocates as it fills.
+    Hash,
+    /// Hash that drops what was used least lately.
+    LruHash,
+}
+
+/// A program with the site it is for.
+#[derive(Debug)]
+pub struct Program {
+    /// Name in the kernel, at most 15 characters.
+    pub name: String,
+    /// Where it is attached.
+    pub site: SiteSpec,
+    /// What it does, for people: `close ggml_op; open ggml_graph`.
+    pub actions: Vec<Action>,
+    /// Its code.
+    pub code: Code,
+}
+
+/// A place in the target, by function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteSpec {
+    /// Symbols; the first that the target has is taken.
+    pub symbols: Vec<String>,
+    /// At its return instructions, else at its entry.
+    pub at_return: bool,
+    /// Bit n: integer argument n is read.
+    pub args_used: u8,
+    /// The stack pointer has to be that of the entry.
+    pub needs_entry_sp: bool,
+    /// The point works without it.
+    pub optional: bool,
+}
+
+/// What a program does for a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// An event begins, at the start of that index.
+    Start(PointId, usize),
+    /// The open event ends.
+    Stop(PointId),
+}
+
+impl Action {
+    /// The point it is for.
+    pub fn point(self) -> PointId {
+        match self {
+            Self::Start(p, _) | Self::Stop(p) => p,
+        }
+    }
+}
+
+/// Open steps at once, over all pools of all processes.
+const MAX_STATES: u32 = 16_384;
+/// Threads whose slot is kept.
+const MAX_THREADS: u32 = 8_192;
+/// Series whose last event is kept.
+const MAX_SERIES: u32 = 16_384;
+/// Buckets of a fine histogram per row, at the most that is planned for.
+const BUCKETS_PER_ROW: u64 = 64;
+
+impl Object {
+    /// Builds maps and programs.
+    pub fn build(plan: &Plan, target: &TargetFacts) -> Result<Object, BuildError> {
+        let layout = Layout::new(plan);
+        let sites = group_by_site(plan, target);
+        let mut programs = Vec::new();
+        for (n, (mut site, actions)) in sites.into_iter().enumerate() {
+            for action in &actions {
+                site.args_used |= args_used(plan, *action);
+                site.needs_entry_sp |= plan.points[action.point()].template == Template::Span;
+            }
+            let mut emit = Emit::new(plan, &layout, target, site.at_return);
+            let is_sequence_start =
+                |a: &Action| matches!(a, Action::Start(p, _) if plan.points[*p].template == Template::Sequence);
+            if !actions.iter().all(is_sequence_start) {
+                emit.now_once();
+            }
+            for action in &actions {
+                match *action {
+                    Action::Start(point, start) => emit.start(point, start)?,
+                    Action::Stop(point) => emit.stop(point),
+                }
+            }
+            emit.asm.exit();
+            let what = if site.at_return { "ret" } else { "at" };
+            programs.push(Program {
+                name: kernel_name(&format!("pi_{what}{n}_{}", plan.points[actions[0].point()].name)),
+                site,
+                actions,
+                code: emit.asm.finish()?,
+            });
+        }
+        let checks = check_programs(plan, &layout, target)?;
+        let maps = maps(plan, &layout);
+        Ok(Object { layout, maps, programs, checks })
+    }
+}
+
+/// Sites with what is to be done there: entries outermost point first, returns innermost first.
+fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action>)> {
+    let mut sites: Vec<(SiteSpec, Vec<Action>)> = Vec::new();
+    let mut add = |symbols: &[String], at_return: bool, optional: bool, action: Action| {
+        let same = |s: &SiteSpec| s.symbols == symbols && s.at_return == at_return;
+        match sites.iter_mut().find(|(s, _)| same(s)) {
+            Some((site, actions)) => {
+                site.optional &= optional;
+                actions.push(action);
+            }
+            None => {
+                let symbols = symbols.to_vec();
+                let site = SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional };
+                sites.push((site, vec![action]));
+            }
+        }
+    };
+    let outermost = plan.outermost_first();
+    let used = |p: &PointId| plan.points[*p].used && target.has(*p);
+    for &point in outermost.iter().filter(|p| used(p)) {
+        for (i, start) in plan.points[point].starts.iter().enumerate() {
+            if target.starts[point][i] {
+                add(&start.symbols, false, start.optional, Action::Start(point, i));
+            }
+        }
+    }
+    for &point in outermost.iter().rev().filter(|p| used(p)) {
+        let p = &plan.points[point];
+        if p.template == Template::Span {
+            for (i, start) in p.starts.iter().enumerate() {
+                if target.starts[point][i] {
+                    add(&start.symbols, true, start.optional, Action::Stop(point));
+                }
+            }
+        }
+        for stop in &p.stops {
+            add(&stop.symbols, stop.at_return, stop.optional, Action::Stop(point));
+        }
+    }
+    sites
+}
+
+fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<Vec<Program>, BuildError> {
+    let mut programs = Vec::new();
+    for (point, p) in plan.points.iter().enumerate() {
+        if !p.used || p.checks.is_empty() || !target.has(point) {
+            continue;
+        }
+        for (i, start) in p.starts.iter().enumerate().filter(|(i, _)| target.starts[point][*i]) {
+            let mut emit = Emit::new(plan, layout, target, false);
+            emit.sample(point, i);
+            emit.asm.exit();
+            let mut args = 0;
+            let loads = p.checks.iter().flat_map(|c| &c.leaves);
+            for leaf in loads {
+                args |= args_of_capture(plan, &leaf.value, point, i);
+            }
+            let site = SiteSpec {
+                symbols: start.symbols.clone(),
+                at_return: false,
+                args_used: args,
+                needs_entry_sp: false,
+                optional: start.optional,
+            };
+            let name = kernel_name(&format!("pi_chk{i}_{}", p.name));
+            programs.push(Program { name, site, actions: vec![Action::Start(point, i)], code: emit.asm.finish()? });
+        }
+    }
+    Ok(programs)
+}
+
+fn kernel_name(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).take(15).collect()
+}
+
+/// Integer arguments that an action reads, as bits.
+fn args_used(plan: &Plan, action: Action) -> u8 {
+    let Action::Start(point, start) = action else { return 0 };
+    let p = &plan.points[point];
+    let mut bits = 0;
+    for e in p.state_by.iter().chain(&p.only) {
+        bits |= args_of(plan, e, point, start);
+    }
+    for t in plan.tables.iter().filter(|t| t.point == point) {
+        for e in &t.open {
+            bits |= args_of(plan, e, point, start);
+        }
+    }
+    for c in &p.captures {
+        bits |= args_of_capture(plan, &c.value, point, start);
+    }
+    bits
+}
+
+fn args_of_capture(plan: &Plan, c: &profinfer_compiler::plan::CaptureValue, point: PointId, start: usize) -> u8 {
+    use profinfer_compiler::plan::CaptureValue;
+    match c {
+        CaptureValue::Number(e) => args_of(plan, e, point, start),
+        CaptureValue::Text(sources, _) => sources.iter().fold(0, |bits, (e, _)| bits | args_of(plan, e, point, start)),
+        CaptureValue::Comm => 0,
+    }
+}
+
+fn args_of(plan: &Plan, e: &Expr, point: PointId, start: usize) -> u8 {
+    let all = |es: &[Expr]| es.iter().fold(0, |bits, e| bits | args_of(plan, e, point, start));
+    match e {
+        Expr::Arg(name) => {
+            let args = &plan.points[point].starts[start].args;
+            args.iter().position(|a| a.name == *name).map_or(0, |n| 1u8.checked_shl(n as u32).unwrap_or(0))
+        }
+        Expr::Load { base, index, .. } => {
+            args_of(plan, base, point, start) | index.as_ref().map_or(0, |(i, _)| args_of(plan, i, point, start))
+        }
+        Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) => args_of(plan, a, point, start),
+        Expr::Arith(_, ab) | Expr::Cmp(_, ab) | Expr::And(ab) | Expr::Or(ab) => all(ab.as_slice()),
+        Expr::If(c) => all(c.as_slice()),
+        Expr::First(es) => all(es),
+        _ => 0,
+    }
+}
+
+/// The maps of a plan.
+struct Maps(Vec<MapSpec>);
+
+impl Maps {
+    fn add(&mut self, id: MapId, name: &str, kind: MapKind, sizes: (u32, u32), max_entries: u32) -> &mut MapSpec {
+        let (key_size, value_size) = sizes;
+        let name = kernel_name(&format!("pi_{name}"));
+        let at = self.0.len();
+        self.0.push(MapSpec { id, name, kind, key_size, value_size, max_entries, swapped: false, value: None });
+        &mut self.0[at]
+    }
+}
+
+fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
+    let mut maps = Maps(Vec::new());
+    maps.add(MapId::Counters, "counters", MapKind::Shared, (4, layout.counter_words * 8), 1);
+    maps.add(MapId::Threads, "threads", MapKind::LruHash, (8, layout.thread_size), MAX_THREADS);
+    let mut zero = layout.thread_size.max(SERIES_VALUE);
+    for (id, p) in plan.points.iter().enumerate().filter(|(_, p)| p.used) {
+        let l = &layout.points[id];
+        if p.template == Template::Sequence {
+            maps.add(MapId::State(id), &p.name, MapKind::Hash, (l.state_key, l.size), MAX_STATES);
+            zero = zero.max(l.size);
+        }
+        if !p.checks.is_empty() {
+            let name = format!("chk_{}", p.name);
+            maps.add(MapId::Check(id), &name, MapKind::Array, (4, 8 + l.check_size), CHECK_SAMPLES);
+        }
+    }
+    if plan.points.iter().any(|p| p.used && !p.series.is_empty()) {
+        maps.add(MapId::Series, "series", MapKind::LruHash, (SERIES_KEY, SERIES_VALUE), MAX_SERIES);
+    }
+    maps.add(MapId::Init(Init::Zero), "zero", MapKind::Array, (4, zero), 1);
+    for (t, table) in plan.tables.iter().enumerate() {
+        let l = &layout.tables[t];
+        let limit = u32::try_from(table.limit).unwrap_or(u32::MAX);
+        let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
+        rows.swapped = table.cleared;
+        let fresh =
+            maps.add(MapId::Init(Init::Row(t)), &format!("new_{}", table.name), MapKind::Array, (4, l.value_size), 1);
+        fresh.value = Some(layout.fresh_row(plan, t));
+        for (s, slot) in table.slots.iter().enumerate() {
+            if matches!(slot.how, SlotHow::Hist(k) if k > 0) {
+                let entries = (table.limit * BUCKETS_PER_ROW).clamp(4096, 4_000_000) as u32;
+                let name = format!("h{s}_{}", table.name);
+                let buckets = maps.add(MapId::Hist(t, s), &name, MapKind::Hash, (l.key_size + 8, 8), entries);
+                buckets.swapped = table.cleared;
+            }
+        }
+    }
+    maps.0
+}

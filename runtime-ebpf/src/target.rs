@@ -1,0 +1,107 @@
+//! What the emitted code has to know of the target: its processor, the numbers of words, which points it has.
+
+use std::collections::HashMap;
+
+use profinfer_compiler::pattern::Pattern;
+use profinfer_compiler::typed::PointId;
+
+/// The processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is its own name")]
+pub enum Arch {
+    X86_64,
+    Aarch64,
+}
+
+impl Arch {
+    /// Offset in `struct pt_regs` of integer argument `n` at a function's entry; none past those in registers.
+    pub fn argument(self, n: usize) -> Option<i16> {
+        match self {
+            Self::X86_64 => [112, 104, 96, 88, 72, 64].get(n).copied(),
+            Self::Aarch64 => (n < 8).then_some(n as i16 * 8),
+        }
+    }
+
+    /// Offset in `struct pt_regs` of the stack pointer.
+    pub fn stack_pointer(self) -> i16 {
+        match self {
+            Self::X86_64 => 152,
+            Self::Aarch64 => 248,
+        }
+    }
+
+    /// The processor profinfer itself was built for.
+    pub fn host() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 }
+    }
+}
+
+/// Offset of the flags register in x86-64's `struct pt_regs`.
+pub(crate) const X86_FLAGS: i16 = 144;
+
+/// The cookie of a link: the process in the low half; above it, for a conditional jump out of a function, the condition
+/// under which it is taken.
+pub mod cookie {
+    /// Bits of the flags register of which one must be set.
+    pub const FLAG_BITS: i32 = 0xfff;
+    /// Or the sign flag differs from the overflow flag.
+    pub const SIGNS_DIFFER: i32 = 1 << 12;
+    /// The opposite is meant.
+    pub const NEGATED: i32 = 1 << 13;
+    /// There is a condition.
+    const CONDITION: i32 = 1 << 14;
+
+    /// The cookie of a site that always counts.
+    pub fn plain(tgid: u32) -> u64 {
+        u64::from(tgid)
+    }
+
+    /// The cookie of a conditional jump.
+    pub fn conditional(tgid: u32, any_set: u32, signs_differ: bool, negated: bool) -> u64 {
+        let mut high = CONDITION | (any_set as i32 & FLAG_BITS);
+        if signs_differ {
+            high |= SIGNS_DIFFER;
+        }
+        if negated {
+            high |= NEGATED;
+        }
+        u64::from(tgid) | (high as u64) << 32
+    }
+}
+
+/// What is known of a target.
+#[derive(Debug, Clone)]
+pub struct TargetFacts {
+    /// Its processor.
+    pub arch: Arch,
+    /// Words of enums in the order of their numbers (number, word).
+    pub enums: HashMap<String, Vec<(i64, String)>>,
+    /// Points that it has.
+    pub available: Vec<bool>,
+    /// Starts of each point that it has.
+    pub starts: Vec<Vec<bool>>,
+}
+
+impl TargetFacts {
+    /// The number of a word, if the target has it.
+    pub fn number(&self, of: &str, word: &str) -> Option<i64> {
+        self.enums.get(of)?.iter().find(|(_, w)| w == word).map(|(n, _)| *n)
+    }
+
+    /// The word of a number.
+    pub fn word(&self, of: &str, number: i64) -> Option<&str> {
+        self.enums.get(of)?.iter().find(|(n, _)| *n == number).map(|(_, w)| w.as_str())
+    }
+
+    /// The numbers whose words match one of a pattern's alternatives; negation is left to the caller.
+    pub fn numbers(&self, of: &str, pattern: &Pattern) -> Vec<i64> {
+        let positive = Pattern { negated: false, alts: pattern.alts.clone() };
+        let words = self.enums.get(of).map_or(&[][..], Vec::as_slice);
+        words.iter().filter(|(_, w)| positive.matches_text(w)).map(|(n, _)| *n).collect()
+    }
+
+    /// Whether the target has a point.
+    pub fn has(&self, point: PointId) -> bool {
+        self.available.get(point).copied().unwrap_or(false)
+    }
+}

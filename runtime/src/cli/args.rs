@@ -1,0 +1,196 @@
+//! The arguments, with the help that teaches them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  profinfer -e 'on ggml_op(MUL_MAT) < hist(dur) >' --pid 4711
+      how long matrix products take, until Ctrl-C
+  profinfer ops.pi -P top=10 --pid 4711 --duration 10s
+      a stock script with a parameter (its own help: profinfer ops.pi --help)
+  profinfer tokens.pi -- python3 generate.py
+      starts the command and sees it from its first token on
+  profinfer -e 'on llama_ubatch < count(), avg(dur) by phase into t >
+                every 1s < show t; clear t >' --pid 4711
+      every second anew
+
+Stock scripts: ops.pi graphs.pi tokens.pi parts.pi
+Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict;
+with a command behind `--` its own.";
+
+/// Shows where every token's time goes in a running, unmodified llama.cpp (or any ggml engine).
+#[derive(Debug, Parser)]
+#[command(
+    name = "profinfer",
+    version,
+    about = "Shows where every token's time goes in a running, unmodified llama.cpp (or any ggml engine)",
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub struct Args {
+    /// What to do other than run a script.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The script to run.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What there is beside running a script.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Checks a script and prints what is wrong with it; measures nothing.
+    Check(CheckArgs),
+    /// Shows what a script makes the kernel keep, and with --pid where it would be probed.
+    Plan(PlanArgs),
+    /// Lists points and their fields, or the words of an enum; with --pid what a process has of them.
+    List(ListArgs),
+    /// Says whether this machine, and with --pid a process, can be measured, and what is missing.
+    Doctor(DoctorArgs),
+    /// Explains a diagnostic: profinfer explain PI0102
+    Explain {
+        /// The code, as printed in `error[PI0102]`.
+        code: String,
+    },
+}
+
+/// Where a script comes from.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ScriptArgs {
+    /// Script file, or the name of a stock script.
+    #[arg(value_name = "SCRIPT")]
+    pub script: Option<PathBuf>,
+    /// The script itself: -e 'on ggml_op < count() by op >'
+    #[arg(short = 'e', long = "execute", value_name = "TEXT", conflicts_with = "script")]
+    pub execute: Option<String>,
+    /// Sets a parameter of the script; can be given again.
+    #[arg(short = 'P', long = "param", value_name = "NAME=VALUE", value_parser = setting)]
+    pub params: Vec<(String, String)>,
+    /// Colours: by default where the output is a terminal.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// Running a script.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The script.
+    #[command(flatten)]
+    pub source: ScriptArgs,
+    /// Process to observe; several with commas or by repeating it.
+    #[arg(short = 'p', long = "pid", value_name = "PID", value_delimiter = ',')]
+    pub pids: Vec<u32>,
+    /// Format of the output.
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// Writes the output to a file instead of stdout.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Ends after this time: 500ms, 10s, 2min.
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Waits for an engine to be loaded into the process, where there is none yet.
+    #[arg(long)]
+    pub wait: bool,
+    /// Exits with 5 if anything was lost (full table, failed read …).
+    #[arg(long)]
+    pub strict: bool,
+    /// Says nothing on stderr but errors.
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Prints help; with a script, what it is for and its parameters.
+    #[arg(short = 'h', long)]
+    pub help: bool,
+    /// Command to start and observe; held until everything is attached.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, clap::Args)]
+pub struct CheckArgs {
+    /// The script.
+    #[command(flatten)]
+    pub source: ScriptArgs,
+    /// Prints diagnostics as JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, clap::Args)]
+pub struct PlanArgs {
+    /// The script.
+    #[command(flatten)]
+    pub source: ScriptArgs,
+    /// Process in which to look for the sites.
+    #[arg(short = 'p', long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Prints the kernel programs too.
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArgs {
+    /// Point or enum, may contain `*`.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// Process to look at.
+    #[arg(short = 'p', long, value_name = "PID")]
+    pub pid: Option<u32>,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Process to look at.
+    #[arg(short = 'p', long, value_name = "PID")]
+    pub pid: Option<u32>,
+}
+
+/// Formats of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON object a line (docs/json.md).
+    Json,
+    /// Comma-separated values.
+    Csv,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// Where the output is a terminal.
+    Auto,
+    /// Also into pipes and files.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE, for example -P top=10".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    use profinfer_lang::ast::{ExprKind, Number, Unit};
+    let wrong = || "write a time with its unit: 500ms, 10s, 2min".to_owned();
+    match profinfer_lang::parse_value(text).map_err(|_| wrong())?.kind {
+        ExprKind::Number(Number::Int(ns, Unit::Duration)) if ns > 0 => Ok(Duration::from_nanos(ns as u64)),
+        _ => Err(wrong()),
+    }
+}

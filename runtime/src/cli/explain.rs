@@ -1,0 +1,21 @@
+//! `profinfer explain PI0102`: the page of a diagnostic.
+
+use profinfer_compiler::resolve::near;
+use profinfer_lang::codes;
+
+use super::{exit, fail};
+
+/// Prints the page of a code; the exit code.
+pub(super) fn run(code: &str) -> u8 {
+    let wanted = code.to_uppercase();
+    match codes::ALL.iter().find(|c| c.code == wanted) {
+        Some(c) => {
+            println!("{}", c.page.trim_end());
+            0
+        }
+        None => {
+            let hint = near(&wanted, codes::ALL.iter().map(|c| c.code)).map(|c| format!(" (did you mean {c}?)"));
+            fail(exit::USAGE, format!("no diagnostic has the code {code}{}", hint.unwrap_or_default()))
+        }
+    }
+}

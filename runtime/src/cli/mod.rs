@@ -1,0 +1,74 @@
+//! The command line: what is meant, and the exit codes.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | all went well |
+//! | 1 | the script has errors |
+//! | 2 | the command line is wrong |
+//! | 3 | the target is wrong: no such process, no engine, another layout |
+//! | 4 | the kernel or the rights do not allow it |
+//! | 5 | with `--strict`: something was lost |
+//! | 126, 127 | the command behind `--` cannot be run, is not found |
+//! | other | with a command behind `--`: its own exit code (128 + n if signal n ended it) |
+
+mod args;
+mod check;
+mod doctor;
+mod explain;
+mod list;
+mod output;
+mod plan;
+mod run;
+mod script;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+pub use args::{Args, Command, Format};
+
+/// Exit codes of profinfer itself.
+pub mod exit {
+    /// The script has errors.
+    pub const SCRIPT: u8 = 1;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 2;
+    /// The target is wrong.
+    pub const TARGET: u8 = 3;
+    /// The kernel or the rights do not allow it.
+    pub const KERNEL: u8 = 4;
+    /// Something was lost, under `--strict`.
+    pub const LOSSES: u8 = 5;
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(e) => {
+            let _unwritable = e.print();
+            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { 0 });
+        }
+    };
+    let code = match &args.command {
+        Some(Command::Check(a)) => check::run(a),
+        Some(Command::Plan(a)) => plan::run(a),
+        Some(Command::List(a)) => list::run(a),
+        Some(Command::Doctor(a)) => doctor::run(a),
+        Some(Command::Explain { code }) => explain::run(code),
+        None => run::run(&args.run),
+    };
+    ExitCode::from(code)
+}
+
+/// Prints the help of the command line.
+fn print_help() -> u8 {
+    let _unwritable = Args::command().print_long_help();
+    0
+}
+
+/// Says what is wrong on stderr and gives back the code to exit with.
+fn fail(code: u8, what: impl std::fmt::Display) -> u8 {
+    eprintln!("profinfer: {what}");
+    code
+}

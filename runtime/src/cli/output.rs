@@ -1,0 +1,83 @@
+//! Where records go: the renderer's output, and messages to stderr.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use super::args::{Color, Format};
+use super::script::{stderr_color, wants_color};
+use crate::record::{Level, Record};
+use crate::session::run::Sink;
+use crate::view::{self, Options, Renderer};
+
+/// Columns of an output that is no terminal.
+const PIPE_WIDTH: usize = 80;
+
+/// The output of a run.
+pub(super) struct Output {
+    renderer: Box<dyn Renderer>,
+    out: Box<dyn Write>,
+    format: Format,
+    terminal: bool,
+    quiet: bool,
+    color: Color,
+}
+
+impl Output {
+    /// Writes to a file, or to stdout.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub(super) fn new(format: Format, file: Option<&Path>, color: Color, quiet: bool) -> io::Result<Output> {
+        let (out, terminal): (Box<dyn Write>, bool) = match file {
+            Some(path) => (Box::new(BufWriter::new(File::create(path)?)), false),
+            None => (Box::new(io::stdout()), io::stdout().is_terminal()),
+        };
+        let (width, height) = if terminal { size() } else { (PIPE_WIDTH, 0) };
+        let options = Options { color: wants_color(color, terminal), width, height, live: terminal };
+        let view = match format {
+            Format::Table => view::Format::Table,
+            Format::Json => view::Format::Json,
+            Format::Csv => view::Format::Csv,
+        };
+        Ok(Output { renderer: view::renderer(view, options), out, format, terminal, quiet, color })
+    }
+}
+
+impl Sink for Output {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        let is_table = self.format == Format::Table;
+        if let Record::Message(m) = record {
+            if self.quiet && m.level == Level::Info {
+                return Ok(());
+            }
+            // On a terminal the renderer places it above what it redraws.
+            if !(is_table && self.terminal) {
+                eprintln!("profinfer: {}", m.text);
+            }
+            if is_table && !self.terminal {
+                return Ok(());
+            }
+        } else if self.format == Format::Csv && !self.quiet {
+            let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
+            eprint!("{}", view::aside(record, options));
+        }
+        if self.format == Format::Csv && matches!(record, Record::Message(_)) {
+            return Ok(());
+        }
+        self.renderer.record(record, &mut *self.out)?;
+        self.out.flush()
+    }
+
+    fn resized(&mut self) {
+        if self.terminal {
+            let (width, height) = size();
+            self.renderer.resize(width, height);
+        }
+    }
+}
+
+/// Columns and lines of the terminal.
+fn size() -> (usize, usize) {
+    terminal_size::terminal_size().map_or((PIPE_WIDTH, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)))
+}

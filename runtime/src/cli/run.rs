@@ -1,0 +1,103 @@
+//! `profinfer SCRIPT --pid N`, `profinfer SCRIPT -- COMMAND`.
+
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use super::args::{Format, RunArgs};
+use super::output::Output;
+use super::{exit, fail, print_help, script};
+use crate::kernel::{Linux, Rights};
+use crate::session::run::{Run, RunError, Settings, Subject};
+use crate::target::{Held, LaunchOptions, Process};
+
+/// Runs a script; the exit code.
+pub(super) fn run(args: &RunArgs) -> u8 {
+    match try_run(args) {
+        Ok(code) | Err(code) => code,
+    }
+}
+
+fn try_run(args: &RunArgs) -> Result<u8, u8> {
+    let has_script = args.source.script.is_some() || args.source.execute.is_some();
+    if args.help {
+        return Ok(if has_script { script::help(&args.source) } else { print_help() });
+    }
+    let nothing = !has_script && args.pids.is_empty() && args.command.is_empty();
+    if nothing {
+        print_help();
+        return Err(exit::USAGE);
+    }
+    let source = script::read(&args.source)?;
+    let engines = script::engines()?;
+    let plan = script::compile(&args.source, &source, &engines[0])?;
+    match (args.pids.is_empty(), args.command.is_empty()) {
+        (true, true) => {
+            return Err(fail(exit::USAGE, "observe what? give --pid N, or a command behind `--`"));
+        }
+        (false, false) => {
+            return Err(fail(exit::USAGE, "--pid and a command behind `--` do not go together"));
+        }
+        _ => {}
+    }
+    let rights = Rights::of_this_process();
+    if !rights.can_bpf() {
+        return Err(fail(exit::KERNEL, rights.advice()));
+    }
+    let subject = subject(args)?;
+    let mut output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
+        let path = args.output.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+        fail(exit::USAGE, format!("cannot write {path}: {e}"))
+    })?;
+    let tokio = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| fail(exit::KERNEL, format!("cannot start: {e}")))?;
+    let kernel = Linux::new();
+    let settings = Settings { duration: args.duration, wait: args.wait };
+    let run = Run::new(&plan, &engines, &kernel, settings);
+    match tokio.block_on(run.go(subject, &mut output)) {
+        Ok(outcome) => Ok(match outcome.status {
+            Some(status) if !status.success() => passed_on(status),
+            _ if args.strict && outcome.losses => {
+                fail(exit::LOSSES, "something was lost (--strict): see the end of the report")
+            }
+            _ => 0,
+        }),
+        // Whoever read our output has had enough.
+        Err(RunError::Output(e)) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
+        Err(RunError::Output(e)) => Err(fail(exit::KERNEL, format!("cannot write the output: {e}"))),
+        Err(RunError::Session(e)) => Err(fail(e.exit_code(), e)),
+    }
+}
+
+fn subject(args: &RunArgs) -> Result<Subject, u8> {
+    if !args.command.is_empty() {
+        let machine = args.format != Format::Table && args.output.is_none();
+        let options = LaunchOptions { stdout_to_stderr: machine, keep_root: false };
+        return match Held::spawn(&args.command, options) {
+            Ok(held) => Ok(Subject::Command(held)),
+            Err(e) => Err(fail(e.exit_code().map_or(exit::TARGET, |c| c as u8), e)),
+        };
+    }
+    let mut pids = args.pids.clone();
+    pids.sort_unstable();
+    pids.dedup();
+    let mut processes = Vec::new();
+    for pid in pids {
+        if pid == std::process::id() {
+            return Err(fail(exit::TARGET, "profinfer cannot observe itself"));
+        }
+        processes.push(Process::open(pid).map_err(|e| fail(exit::TARGET, e))?);
+    }
+    Ok(Subject::Processes(processes))
+}
+
+/// The exit code of a command: its own, or 128 + n if signal n ended it.
+fn passed_on(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => code as u8,
+        (None, Some(signal)) => 128u8.wrapping_add(signal as u8),
+        (None, None) => exit::TARGET,
+    }
+}

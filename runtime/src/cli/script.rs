@@ -1,0 +1,91 @@
+//! From the script's arguments to a plan, with diagnostics on stderr.
+
+use std::io::{IsTerminal, stderr};
+
+use profinfer_compiler::params;
+use profinfer_compiler::plan::Plan;
+use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::source::SourceMap;
+
+use super::args::{Color, ScriptArgs};
+use super::{exit, fail};
+use crate::engine::{Description, descriptions};
+use crate::script::Script;
+
+/// Whether to colour what goes to stderr.
+pub(super) fn stderr_color(color: Color) -> bool {
+    wants_color(color, stderr().is_terminal())
+}
+
+/// Whether to colour an output that is a terminal or not. `NO_COLOR` is honoured.
+pub(super) fn wants_color(color: Color, terminal: bool) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
+                || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
+            terminal && !plain
+        }
+    }
+}
+
+/// Reads the script; the exit code if there is none or it cannot be read.
+pub(super) fn read(args: &ScriptArgs) -> Result<Script, u8> {
+    match (&args.script, &args.execute) {
+        (_, Some(text)) => Ok(Script::parse("<-e>", text)),
+        (Some(path), None) => Script::read(path).map_err(|e| fail(exit::SCRIPT, e)),
+        (None, None) => Err(fail(exit::USAGE, "no script: give a file or -e 'on … < … >' (profinfer --help)")),
+    }
+}
+
+/// The built-in engine descriptions.
+pub(super) fn engines() -> Result<Vec<Description>, u8> {
+    let all = descriptions().map_err(|e| fail(exit::SCRIPT, e))?;
+    if all.is_empty() { Err(fail(exit::TARGET, "no engine description is built in")) } else { Ok(all) }
+}
+
+/// Prints diagnostics for people.
+pub(super) fn print(diagnostics: &[Diagnostic], sources: &SourceMap, color: Color) {
+    if !diagnostics.is_empty() {
+        eprint!("{}", profinfer_lang::render::human(diagnostics, sources, stderr_color(color)));
+    }
+}
+
+/// Compiles the script, printing warnings or all its errors.
+pub(super) fn compile(args: &ScriptArgs, script: &Script, engine: &Description) -> Result<Plan, u8> {
+    match script.compile(engine, &args.params) {
+        Ok((plan, warnings)) => {
+            print(&warnings, &script.sources, args.color);
+            Ok(plan)
+        }
+        Err(errors) => {
+            print(&errors, &script.sources, args.color);
+            Err(exit::SCRIPT)
+        }
+    }
+}
+
+/// The help of a script: its `//!` lines and its parameters.
+pub(super) fn help(args: &ScriptArgs) -> u8 {
+    let script = match read(args) {
+        Ok(script) => script,
+        Err(code) => return code,
+    };
+    for line in &script.program.doc {
+        println!("{line}");
+    }
+    let declared = params::declared(&script.program, &|e| script.sources.text(e.span).to_owned());
+    if declared.is_empty() {
+        println!("\nThe script has no parameters.");
+    } else {
+        println!("\nParameters (-P name=value):");
+        for p in &declared {
+            let default = p.default.as_ref().map_or_else(|| "must be given".to_owned(), |d| format!("default {d}"));
+            let head = format!("{}: {}", p.name, p.ty);
+            println!("  {head:<24} {} ({default})", p.help);
+        }
+    }
+    print(&script.diagnostics, &script.sources, args.color);
+    if script.is_broken() { exit::SCRIPT } else { 0 }
+}

@@ -1,0 +1,10 @@
+//! The `profinfer` library: target, loading, draining, rendering, command line. The only crate with IO.
+
+pub mod cli;
+pub mod engine;
+pub mod kernel;
+pub mod record;
+pub mod script;
+pub mod session;
+pub mod target;
+pub mod view;

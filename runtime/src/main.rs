@@ -1,0 +1,7 @@
+//! The `profinfer` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    profinfer::cli::main()
+}

@@ -1,0 +1,178 @@
+//! The one stream that everything profinfer shows goes through: tables, messages, the end. A renderer sees nothing else.
+
+use std::collections::BTreeMap;
+
+/// One record of the stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A table, as shown by `show` or at the end.
+    Table(Table),
+    /// Something the user has to know: a silent point, a lost process, an engine found.
+    Message(Message),
+    /// The last record of a run.
+    End(End),
+}
+
+/// A table with its rows in the order they are to be shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The name behind `into`, else its point's.
+    pub name: String,
+    /// Nanoseconds since counting began.
+    pub at_ns: u64,
+    /// How `show … as` wants it.
+    pub view: ViewKind,
+    /// The keys behind `by`.
+    pub keys: Vec<Column>,
+    /// The columns.
+    pub columns: Vec<Column>,
+    /// The rows, sorted and cut.
+    pub rows: Vec<Row>,
+    /// Rows that `top` cut off.
+    pub cut: u64,
+    /// Counts that did not get into the table, by cause (`table_full`, `failed_read`, …); only causes that occurred.
+    pub dropped: BTreeMap<String, u64>,
+    /// Path below the output folder, from `to "…"`.
+    pub to: Option<String>,
+}
+
+/// Head of a key or column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, else its text without spaces: `sum(dur)`.
+    pub name: String,
+    /// What its values are.
+    pub quantity: Quantity,
+    /// The error bound of its values, as printed: `±1.6 %`; none where they are exact.
+    pub error: Option<&'static str>,
+}
+
+/// What a value is, hence how it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Quantity {
+    /// A whole number, or a number without unit.
+    Number,
+    /// Nanoseconds.
+    Duration,
+    /// Bytes; printed in binary multiples.
+    Bytes,
+    /// Per second, without unit; printed in decimal multiples.
+    PerSecond,
+    /// Bytes per second; printed in decimal multiples.
+    BytesPerSecond,
+    /// A share of one; printed in percent.
+    Share,
+    /// An address; printed in hexadecimal.
+    Address,
+    /// Text or an enum's word.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A histogram over values of a quantity that is [`Quantity::Duration`] …
+    HistDuration,
+    /// … or [`Quantity::Bytes`] …
+    HistBytes,
+    /// … or a plain number.
+    HistNumber,
+}
+
+/// A row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// One per key column.
+    pub keys: Vec<Value>,
+    /// One per column.
+    pub cells: Vec<Value>,
+}
+
+/// A value of a key or a cell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// Not there: printed `-`, JSON null.
+    Absent,
+    /// A whole number in the quantity's base unit (ns, bytes).
+    Int(i64),
+    /// A number that is not whole.
+    Float(f64),
+    /// Text of the target, not yet escaped.
+    Text(String),
+    /// A truth value.
+    Bool(bool),
+    /// A histogram, buckets in ascending order, empty ones left out.
+    Hist(Vec<Bucket>),
+}
+
+/// A bucket of a histogram: values `v` with `lo <= v < hi`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bucket {
+    /// Lowest value in it; `i64::MIN` for the bucket of all negative values.
+    pub lo: i64,
+    /// One above the highest value in it.
+    pub hi: i64,
+    /// How many.
+    pub n: u64,
+}
+
+/// How a table is to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ViewKind {
+    /// Rows and columns; columns of histograms are drawn below.
+    #[default]
+    Table,
+    /// A histogram per row.
+    Hist,
+    /// JSON lines, whatever the format of the run.
+    Json,
+    /// CSV, whatever the format of the run.
+    Csv,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// How much it matters.
+    pub level: Level,
+    /// One word for tools: `attached`, `silent`, `lost`, `unchecked` …
+    pub kind: &'static str,
+    /// One line, lower case, no full stop.
+    pub text: String,
+}
+
+/// How much a message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// A number may not mean what it seems to.
+    Warning,
+}
+
+/// The end of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct End {
+    /// Nanoseconds from the start of counting to its end.
+    pub duration_ns: u64,
+    /// Why it ended: `interrupt`, `target exited`, `duration`, `exit`.
+    pub reason: String,
+    /// Events per point.
+    pub hits: BTreeMap<String, u64>,
+    /// What was lost, by cause; only causes that occurred.
+    pub dropped: BTreeMap<String, u64>,
+    /// Steps that were cut by the end.
+    pub open: u64,
+    /// Points that attached and never fired, with the reason known for it.
+    pub silent: Vec<Silent>,
+    /// Kernel memory of the maps, in bytes.
+    pub kernel_bytes: u64,
+    /// What the layout check found: `checked`, or `unchecked` if no event came.
+    pub layout: String,
+}
+
+/// A point that attached and never fired.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silent {
+    /// The point.
+    pub point: String,
+    /// The reason known for it.
+    pub reason: String,
+}

@@ -1,0 +1,312 @@
+//! Maps and programs of one plan on one engine build, and the links to the processes that run it.
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::path::PathBuf;
+
+use profinfer_compiler::plan::Plan;
+use profinfer_ebpf::layout::{Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
+use profinfer_ebpf::target::cookie;
+use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
+
+use super::SessionError;
+use super::sites::{Found, Target};
+use crate::kernel::{
+    self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, Update,
+};
+use crate::target::FileIdentity;
+
+/// Maps, programs and links of one plan on one engine build.
+pub struct Instance {
+    /// The files that it is for.
+    pub identity: Vec<FileIdentity>,
+    /// What the code was emitted for.
+    pub facts: TargetFacts,
+    /// Where everything lies.
+    pub layout: Layout,
+    /// The engine's file.
+    pub path: PathBuf,
+    /// Maps by use.
+    maps: HashMap<MapId, Map>,
+    /// The inner maps of swapped tables, two each.
+    inner: HashMap<MapId, [Map; 2]>,
+    specs: HashMap<MapId, MapSpec>,
+    counters: MappedArray,
+    programs: Vec<(SiteSpec, kernel::Program)>,
+    checks: Vec<(SiteSpec, kernel::Program)>,
+    /// Links by process.
+    links: HashMap<u32, Vec<Link>>,
+    check_links: HashMap<u32, Vec<Link>>,
+}
+
+/// What was attached to a process.
+#[derive(Debug, Default)]
+pub struct Attached {
+    /// Functions and instructions probed.
+    pub found: Vec<(SiteSpec, Vec<Found>)>,
+}
+
+impl Instance {
+    /// Makes the maps and loads the programs. Nothing is attached yet.
+    ///
+    /// # Errors
+    /// The programs cannot be built, or the kernel refuses a map or program.
+    pub fn new(
+        plan: &Plan,
+        target: &Target,
+        identity: Vec<FileIdentity>,
+        kernel: &dyn Kernel,
+    ) -> Result<Instance, SessionError> {
+        let object = Object::build(plan, &target.facts)?;
+        let mut maps = HashMap::new();
+        let mut inner = HashMap::new();
+        let mut specs = HashMap::new();
+        for spec in &object.maps {
+            if spec.swapped {
+                let pair = [create(spec, kernel)?, create(spec, kernel)?];
+                let outer = kernel.create_array_of_maps(&spec.name, &pair[0], 2)?;
+                outer.set_inner(1, &pair[1])?;
+                maps.insert(spec.id, outer);
+                inner.insert(spec.id, pair);
+            } else {
+                let map = create(spec, kernel)?;
+                if let Some(value) = &spec.value {
+                    map.update(&0u32.to_ne_bytes(), value, Update::Any)?;
+                }
+                maps.insert(spec.id, map);
+            }
+            specs.insert(spec.id, spec.clone());
+        }
+        let counters = MappedArray::new(&maps[&MapId::Counters])?;
+        let load = |programs: &[Program]| {
+            programs
+                .iter()
+                .map(|p| Ok((p.site.clone(), load(p, &maps, kernel)?)))
+                .collect::<Result<Vec<_>, KernelError>>()
+        };
+        let programs = load(&object.programs)?;
+        let checks = load(&object.checks)?;
+        Ok(Instance {
+            identity,
+            facts: target.facts.clone(),
+            layout: object.layout,
+            path: target.engine_path(),
+            maps,
+            inner,
+            specs,
+            counters,
+            programs,
+            checks,
+            links: HashMap::new(),
+            check_links: HashMap::new(),
+        })
+    }
+
+    /// Attaches everything to a process.
+    ///
+    /// # Errors
+    /// A function cannot be probed, or the kernel refuses a link.
+    pub fn attach(&mut self, pid: u32, target: &Target, kernel: &dyn Kernel) -> Result<Attached, SessionError> {
+        let mut attached = Attached::default();
+        let mut links = Vec::new();
+        // The innermost stops first, the outermost starts last: no start is without its stop.
+        for (spec, program) in self.programs.iter().rev() {
+            let found = target.find(spec)?;
+            attach_all(&mut links, program, &found, pid, kernel)?;
+            attached.found.push((spec.clone(), found));
+        }
+        let mut check_links = Vec::new();
+        for (spec, program) in &self.checks {
+            attach_all(&mut check_links, program, &target.find(spec)?, pid, kernel)?;
+        }
+        self.links.insert(pid, links);
+        self.check_links.insert(pid, check_links);
+        attached.found.reverse();
+        Ok(attached)
+    }
+
+    /// Takes the links to a process away.
+    pub fn detach(&mut self, pid: u32) {
+        self.links.remove(&pid);
+        self.check_links.remove(&pid);
+    }
+
+    /// Takes all links away.
+    pub fn detach_all(&mut self) {
+        self.links.clear();
+        self.check_links.clear();
+    }
+
+    /// Takes the links of the layout check away.
+    pub fn end_checks(&mut self) {
+        self.check_links.clear();
+    }
+
+    /// Whether the layout check is still attached.
+    pub fn is_checking(&self) -> bool {
+        !self.check_links.is_empty()
+    }
+
+    /// Processes with links.
+    pub fn pids(&self) -> Vec<u32> {
+        self.links.keys().copied().collect()
+    }
+
+    /// Opens, narrows or shuts the gate: see [`counter::GATE`].
+    pub fn set_gate(&self, value: u64) {
+        self.counters.store_u64(counter::GATE as usize, value);
+    }
+
+    /// Says that no step can have been cut by attaching.
+    pub fn set_all_known(&self) {
+        self.counters.store_u64(counter::ALL_KNOWN as usize, 1);
+    }
+
+    /// Steps open now.
+    pub fn active(&self) -> u64 {
+        let n = self.counters.load_u64(counter::ACTIVE as usize) as i64;
+        n.max(0) as u64
+    }
+
+    /// A counter of a point.
+    pub fn point_counter(&self, point: usize, which: PointCounter) -> u64 {
+        self.counters.load_u64(self.layout.point_counter(point, which) as usize)
+    }
+
+    /// What a table lost, by cause.
+    pub fn table_drops(&self, table: usize) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        TABLE_CAUSES.iter().map(move |(which, cause)| {
+            (*cause, self.counters.load_u64(self.layout.table_counter(table, *which) as usize))
+        })
+    }
+
+    /// A map by use, where it is not a swapped one.
+    pub fn map(&self, id: MapId) -> Option<&Map> {
+        self.maps.get(&id)
+    }
+
+    /// The map of a table (or of one of its histograms) that is written to now.
+    pub fn current(&self, id: MapId, table: usize) -> Option<&Map> {
+        match self.inner.get(&id) {
+            Some(pair) => Some(&pair[self.generation(table)]),
+            None => self.maps.get(&id),
+        }
+    }
+
+    fn generation(&self, table: usize) -> usize {
+        (self.counters.load_u64(self.layout.table_counter(table, TableCounter::Generation) as usize) & 1) as usize
+    }
+
+    /// Switches a table and its histograms to empty maps and gives back the full ones, which nobody writes to any more:
+    /// every event is in one of them, and in one only.
+    ///
+    /// # Errors
+    /// The kernel refuses a map.
+    pub fn swap(&mut self, table: usize, kernel: &dyn Kernel) -> Result<HashMap<MapId, Map>, KernelError> {
+        let ids: Vec<MapId> = self
+            .inner
+            .keys()
+            .copied()
+            .filter(|id| matches!(id, MapId::Table(t) | MapId::Hist(t, _) if *t == table))
+            .collect();
+        let old = self.generation(table);
+        let word = self.layout.table_counter(table, TableCounter::Generation) as usize;
+        // The maps of the other generation are empty: they were made anew when they were last given back.
+        self.counters.store_u64(word, (1 - old) as u64);
+        // A program that has read the old generation must not find the fresh map in its place: the kernel waits for
+        // programs that run at every such update, so one that changes nothing comes first.
+        if let Some(id) = ids.first() {
+            self.maps[id].set_inner(old as u32, &self.inner[id][old])?;
+        }
+        let mut full = HashMap::new();
+        for id in ids {
+            let fresh = create(&self.specs[&id], kernel)?;
+            self.maps[&id].set_inner(old as u32, &fresh)?;
+            if let Some(pair) = self.inner.get_mut(&id) {
+                full.insert(id, std::mem::replace(&mut pair[old], fresh));
+            }
+        }
+        Ok(full)
+    }
+
+    /// Bytes of kernel memory that the maps take now.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn kernel_bytes(&self) -> Result<u64, KernelError> {
+        let mut bytes = 0;
+        for map in self.maps.values().chain(self.inner.values().flatten()) {
+            bytes += map.kernel_bytes()?;
+        }
+        Ok(bytes)
+    }
+}
+
+fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
+    let name = spec.name.clone();
+    let made = match spec.kind {
+        MapKind::Shared => {
+            let mut s = kernel::MapSpec::array(name, spec.value_size, spec.max_entries);
+            s.mmapable = true;
+            s
+        }
+        MapKind::Array => kernel::MapSpec::array(name, spec.value_size, spec.max_entries),
+        MapKind::Hash => kernel::MapSpec::hash(name, spec.key_size, spec.value_size, spec.max_entries),
+        MapKind::LruHash => kernel::MapSpec::lru_hash(name, spec.key_size, spec.value_size, spec.max_entries),
+    };
+    kernel.create_map(&made)
+}
+
+/// Fills in the maps and loads a program.
+fn load(program: &Program, maps: &HashMap<MapId, Map>, kernel: &dyn Kernel) -> Result<kernel::Program, KernelError> {
+    let fd_of = |id: &MapId| maps.get(id).map(Map::fd);
+    let insns = link_maps(&program.code, fd_of);
+    let spec = |expected_attach_type| ProgramSpec {
+        name: &program.name,
+        prog_type: ProgramType::Kprobe,
+        expected_attach_type,
+        insns: &insns,
+        license: LICENSE,
+    };
+    // Asking the kernel what it can do takes 0.15 s: the better way is tried first, and asked for only if it fails.
+    kernel.load(&spec(AttachType::UprobeMulti)).or_else(|error| match kernel.features().entry_attach_type() {
+        AttachType::UprobeMulti => Err(error),
+        other => kernel.load(&spec(other)),
+    })
+}
+
+/// The instruction words with map descriptors filled in.
+pub(super) fn link_maps<'m>(
+    code: &profinfer_ebpf::asm::Code,
+    fd_of: impl Fn(&MapId) -> Option<BorrowedFd<'m>>,
+) -> Vec<u64> {
+    let mut insns = code.insns.clone();
+    for reloc in &code.relocs {
+        if let Some(fd) = fd_of(&reloc.map) {
+            insns[reloc.at].imm = fd.as_raw_fd();
+        }
+    }
+    insns.iter().map(|i| i.word()).collect()
+}
+
+fn attach_all(
+    links: &mut Vec<Link>,
+    program: &kernel::Program,
+    found: &[Found],
+    pid: u32,
+    kernel: &dyn Kernel,
+) -> Result<(), SessionError> {
+    for f in found.iter().filter(|f| !f.sites.is_empty()) {
+        let offsets: Vec<u64> = f.sites.iter().map(|s| s.file_offset).collect();
+        let cookies: Vec<u64> = f
+            .sites
+            .iter()
+            .map(|s| match s.taken_if {
+                Some(t) => cookie::conditional(pid, t.any_set, t.signs_differ, t.negated),
+                None => cookie::plain(pid),
+            })
+            .collect();
+        links.push(kernel.uprobe_multi(program, &f.module.attach_path(), &offsets, &cookies, Some(pid), false)?);
+    }
+    Ok(())
+}

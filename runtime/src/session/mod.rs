@@ -1,0 +1,56 @@
+//! A run: from a plan and processes to records.
+//!
+//! - `sites` finds in a process what a plan needs of it: engine, words of enums, instructions to probe.
+//! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
+//! - `check` holds the engine's layout against the first events.
+//! - `rows` reads a table out of the kernel and merges instances.
+//! - `numbers` computes columns.
+//! - `watch` learns of code that is loaded later.
+//! - `run` is the loop: timers, signals, ends.
+
+pub mod check;
+pub mod instance;
+pub mod numbers;
+pub mod rows;
+pub mod run;
+pub mod sites;
+pub mod watch;
+
+use crate::kernel::KernelError;
+use crate::target::TargetError;
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant says what it is")]
+pub enum SessionError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    #[error(transparent)]
+    Build(#[from] profinfer_ebpf::asm::BuildError),
+    #[error("no engine is to be seen in process {pid} ({comm}): {why}")]
+    NoEngine { pid: u32, comm: String, why: String },
+    #[error("process {pid} ({comm}) has no `{point}`: {why}")]
+    NoPoint { pid: u32, comm: String, point: String, why: String },
+    #[error("`{symbol}` in {path} cannot be probed: {why}")]
+    NoSite { symbol: String, path: String, why: String },
+    #[error(
+        "the engine in {path} is laid out differently from what {engine} describes ({message}: {what}): nothing it \
+         says can be trusted, so nothing is shown; the build needs a description of its own (docs/engines.md)"
+    )]
+    Layout { path: String, engine: String, message: String, what: String },
+    #[error("cannot {action}: {source}")]
+    Io { action: &'static str, source: std::io::Error },
+}
+
+impl SessionError {
+    /// The exit code: 3 for the target's fault, 4 for the kernel's.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Kernel(_) | Self::Build(_) | Self::Io { .. } => 4,
+            Self::Target(e) => e.exit_code().map_or(3, |code| code as u8),
+            _ => 3,
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Columns: from the slots of merged rows to what is shown, and the order in which it is shown.
+
+use std::cmp::Ordering;
+
+use profinfer_compiler::QUANTILE_K;
+use profinfer_compiler::plan::{ColumnExpr, SlotHow, SortBy, Table};
+use profinfer_compiler::types::{ArithOp, Type};
+use profinfer_ebpf::layout::bucket_range;
+
+use super::rows::{Key, Rows, SlotValue};
+use crate::record::{Bucket, Column, Quantity, Row, Value};
+
+/// The error bound of a quantile: half a bucket of 2^5 per power of two.
+const QUANTILE_ERROR: &str = "±1.6 %";
+const _: () = assert!(QUANTILE_K == 5);
+
+/// Nanoseconds in a second: rates are kept per nanosecond until they are shown.
+const PER_SECOND: f64 = 1e9;
+
+/// A number on its way to a cell: whole as long as it can be.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Number {
+    Absent,
+    Int(i64),
+    Float(f64),
+}
+
+impl Number {
+    fn float(self) -> Option<f64> {
+        match self {
+            Self::Absent => None,
+            Self::Int(n) => Some(n as f64),
+            Self::Float(x) => Some(x),
+        }
+    }
+}
+
+/// The heads of a table's keys and columns.
+pub fn heads(table: &Table) -> (Vec<Column>, Vec<Column>) {
+    let keys = table.keys.iter().map(|k| Column { name: k.name.clone(), quantity: quantity(&k.ty), error: None });
+    let columns = table.columns.iter().map(|c| {
+        let quantity = match (&c.value, quantity(&c.ty)) {
+            (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
+            (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
+            (ColumnExpr::Hist(_), _) => Quantity::HistNumber,
+            (ColumnExpr::Share(_), _) => Quantity::Share,
+            (_, q) => q,
+        };
+        let error = matches!(c.value, ColumnExpr::Quantile(..)).then_some(QUANTILE_ERROR);
+        Column { name: c.name.clone(), quantity, error }
+    });
+    (keys.collect(), columns.collect())
+}
+
+fn quantity(ty: &Type) -> Quantity {
+    match ty {
+        Type::Duration => Quantity::Duration,
+        Type::Bytes => Quantity::Bytes,
+        Type::PerSecond => Quantity::PerSecond,
+        Type::BytesPerSecond => Quantity::BytesPerSecond,
+        Type::Bool => Quantity::Bool,
+        Type::Str(_) | Type::Enum(_) => Quantity::Text,
+        Type::Int | Type::Ratio | Type::Absent | Type::Array(..) => Quantity::Number,
+        Type::Ptr(_) | Type::NumPtr(_) | Type::PtrPtr | Type::Address => Quantity::Address,
+    }
+}
+
+/// The rows as shown, sorted. `wall_ns` is the time over which they were gathered.
+pub fn rows(table: &Table, rows: &Rows, wall_ns: u64, sort: Option<(SortBy, bool)>) -> Vec<Row> {
+    let totals: Vec<i64> = (0..table.slots.len())
+        .map(|i| {
+            rows.values().fold(0i64, |sum, slots| match &slots[i] {
+                SlotValue::Number(n) => sum.wrapping_add(*n),
+                SlotValue::Buckets(_) => sum,
+            })
+        })
+        .collect();
+    let mut out: Vec<Row> = rows
+        .iter()
+        .map(|(keys, slots)| Row {
+            keys: keys.iter().map(key_value).collect(),
+            cells: table.columns.iter().map(|c| cell(&c.value, &c.ty, table, slots, &totals, wall_ns)).collect(),
+        })
+        .collect();
+    let (by, descending) = sort.unwrap_or_else(|| default_sort(table));
+    out.sort_by(|a, b| {
+        let by_column = match by {
+            SortBy::Key(i) => order(a.keys.get(i), b.keys.get(i), descending),
+            SortBy::Column(i) => order(a.cells.get(i), b.cells.get(i), descending),
+        };
+        by_column.then_with(|| {
+            let pairs = a.keys.iter().zip(&b.keys);
+            pairs.map(|(x, y)| order(Some(x), Some(y), false)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        })
+    });
+    out
+}
+
+/// Tables whose first key is a number go by it; others by their first column, largest first.
+fn default_sort(table: &Table) -> (SortBy, bool) {
+    let by_key = table.keys.first().is_some_and(|k| matches!(k.ty, Type::Int | Type::Duration | Type::Bytes));
+    if by_key { (SortBy::Key(0), false) } else { (SortBy::Column(0), true) }
+}
+
+/// Absent comes last, either way.
+fn order(a: Option<&Value>, b: Option<&Value>, descending: bool) -> Ordering {
+    let rank = |v: Option<&Value>| match v {
+        None | Some(Value::Absent) => None,
+        Some(Value::Int(n)) => Some(*n as f64),
+        Some(Value::Float(x)) => Some(*x),
+        Some(Value::Bool(b)) => Some(f64::from(u8::from(*b))),
+        Some(Value::Hist(buckets)) => Some(buckets.iter().map(|b| b.n as f64).sum()),
+        Some(Value::Text(_)) => Some(0.0),
+    };
+    let direction = |o: Ordering| if descending { o.reverse() } else { o };
+    if let (Some(Value::Text(x)), Some(Value::Text(y))) = (a, b) {
+        return direction(x.cmp(y));
+    }
+    match (rank(a), rank(b)) {
+        (Some(x), Some(y)) => direction(x.total_cmp(&y)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => Ordering::Equal,
+    }
+}
+
+fn key_value(key: &Key) -> Value {
+    match key {
+        Key::Absent => Value::Absent,
+        Key::Int(n) => Value::Int(*n),
+        Key::Float(bits) => Value::Float(f64::from_bits(*bits)),
+        Key::Text(s) => Value::Text(s.clone()),
+        Key::Bool(b) => Value::Bool(*b),
+    }
+}
+
+fn cell(e: &ColumnExpr, ty: &Type, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Value {
+    if let ColumnExpr::Hist(i) = e {
+        return histogram(*i, table, slots);
+    }
+    let scale = if matches!(ty, Type::PerSecond | Type::BytesPerSecond) { PER_SECOND } else { 1.0 };
+    match number(e, table, slots, totals, wall_ns) {
+        Number::Absent => Value::Absent,
+        Number::Int(n) if scale == 1.0 => Value::Int(n),
+        Number::Int(n) => Value::Float(n as f64 * scale),
+        Number::Float(x) if (x * scale).is_finite() => Value::Float(x * scale),
+        Number::Float(_) => Value::Absent,
+    }
+}
+
+fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Number {
+    let plain = |i: usize| match &slots[i] {
+        SlotValue::Number(n) => *n,
+        SlotValue::Buckets(_) => 0,
+    };
+    let quotient = |a: f64, b: f64| if b == 0.0 { Number::Absent } else { Number::Float(a / b) };
+    match e {
+        ColumnExpr::Slot(i, present) => {
+            let empty = present.is_some_and(|p| plain(p) == 0)
+                || matches!((table.slots[*i].how, plain(*i)), (SlotHow::Min, i64::MAX) | (SlotHow::Max, i64::MIN));
+            if empty { Number::Absent } else { Number::Int(plain(*i)) }
+        }
+        ColumnExpr::Avg(sum, n) => quotient(plain(*sum) as f64, plain(*n) as f64),
+        ColumnExpr::Share(i) => quotient(plain(*i) as f64, totals[*i] as f64),
+        ColumnExpr::Rate(i) => quotient(plain(*i) as f64, wall_ns as f64),
+        ColumnExpr::Quantile(i, p) => quantile(*i, *p, table, slots),
+        ColumnExpr::Hist(_) => Number::Absent,
+        ColumnExpr::Const(x) => {
+            if x.fract() == 0.0 && x.abs() < 9e15 {
+                Number::Int(*x as i64)
+            } else {
+                Number::Float(*x)
+            }
+        }
+        ColumnExpr::Neg(a) => match number(a, table, slots, totals, wall_ns) {
+            Number::Int(n) => Number::Int(-n),
+            Number::Float(x) => Number::Float(-x),
+            Number::Absent => Number::Absent,
+        },
+        ColumnExpr::Arith(op, ab) => {
+            let a = number(&ab[0], table, slots, totals, wall_ns);
+            let b = number(&ab[1], table, slots, totals, wall_ns);
+            arithmetic(*op, a, b)
+        }
+    }
+}
+
+fn arithmetic(op: ArithOp, a: Number, b: Number) -> Number {
+    if let (Number::Int(x), Number::Int(y)) = (a, b) {
+        let exact = match op {
+            ArithOp::Add => x.checked_add(y),
+            ArithOp::Sub => x.checked_sub(y),
+            ArithOp::Mul => x.checked_mul(y),
+            ArithOp::Rem => x.checked_rem(y),
+            ArithOp::Div => None,
+        };
+        if let Some(n) = exact {
+            return Number::Int(n);
+        }
+    }
+    let (Some(x), Some(y)) = (a.float(), b.float()) else { return Number::Absent };
+    match op {
+        ArithOp::Add => Number::Float(x + y),
+        ArithOp::Sub => Number::Float(x - y),
+        ArithOp::Mul => Number::Float(x * y),
+        ArithOp::Div | ArithOp::Rem if y == 0.0 => Number::Absent,
+        ArithOp::Div => Number::Float(x / y),
+        ArithOp::Rem => Number::Float(x % y),
+    }
+}
+
+/// The buckets of a slot in ascending order, with their power of two's division.
+fn buckets(slot: usize, table: &Table, slots: &[SlotValue]) -> (u32, Vec<(u64, u64)>) {
+    let k = match table.slots[slot].how {
+        SlotHow::Hist(k) => k,
+        _ => 0,
+    };
+    let mut all: Vec<(u64, u64)> = match &slots[slot] {
+        SlotValue::Buckets(b) => b.iter().map(|(b, n)| (*b, *n)).filter(|(_, n)| *n > 0).collect(),
+        SlotValue::Number(_) => Vec::new(),
+    };
+    all.sort_unstable();
+    (k, all)
+}
+
+fn histogram(slot: usize, table: &Table, slots: &[SlotValue]) -> Value {
+    let (k, all) = buckets(slot, table, slots);
+    Value::Hist(
+        all.into_iter()
+            .map(|(b, n)| {
+                let (lo, hi) = bucket_range(b, k);
+                Bucket { lo, hi, n }
+            })
+            .collect(),
+    )
+}
+
+/// The value below which a share `p` of all lies: the middle of the bucket in which it does.
+fn quantile(slot: usize, p: f64, table: &Table, slots: &[SlotValue]) -> Number {
+    let (k, all) = buckets(slot, table, slots);
+    let total: u64 = all.iter().map(|(_, n)| n).sum();
+    if total == 0 {
+        return Number::Absent;
+    }
+    let rank = ((p * total as f64).ceil() as u64).clamp(1, total);
+    let mut seen = 0;
+    for (b, n) in all {
+        seen += n;
+        if seen >= rank {
+            let (lo, hi) = bucket_range(b, k);
+            // The highest value in it is hi - 1; of all negative values nothing more is known.
+            return Number::Int(if lo == i64::MIN { -1 } else { lo + (hi - 1 - lo) / 2 });
+        }
+    }
+    Number::Absent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use profinfer_ebpf::layout::bucket_of;
+
+    #[test]
+    fn a_quantile_is_within_its_error_bound() {
+        for value in [1i64, 31, 32, 33, 1000, 12_345, 987_654_321, 1 << 40] {
+            let (lo, hi) = bucket_range(bucket_of(value, QUANTILE_K), QUANTILE_K);
+            let middle = lo + (hi - 1 - lo) / 2;
+            let error = (middle - value).abs() as f64 / value as f64;
+            assert!(error <= 1.0 / 62.0, "{value}: {middle} is off by {error}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Rows: out of the kernel's maps, decoded, filtered, merged over instances by the keys that are shown.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+use profinfer_compiler::eval::{Value, eval, truth};
+use profinfer_compiler::plan::{SlotHow, Table};
+use profinfer_compiler::types::Type;
+use profinfer_ebpf::TargetFacts;
+use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout};
+
+use super::instance::Instance;
+use crate::kernel::{KernelError, Map};
+
+/// What is kept of a slot, merged.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SlotValue {
+    /// Counts, sums, minima and maxima.
+    Number(i64),
+    /// Counts by bucket.
+    Buckets(HashMap<u64, u64>),
+}
+
+/// A key as it is compared: floats by their bits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Nothing.
+    Absent,
+    /// A whole number.
+    Int(i64),
+    /// A number with a fraction, by its bits.
+    Float(u64),
+    /// Text.
+    Text(String),
+    /// A truth value.
+    Bool(bool),
+}
+
+impl From<Value> for Key {
+    fn from(v: Value) -> Key {
+        match v {
+            Value::Absent => Key::Absent,
+            Value::Int(n) => Key::Int(n),
+            Value::Float(x) => Key::Float(x.to_bits()),
+            Value::Text(s) => Key::Text(s),
+            Value::Bool(b) => Key::Bool(b),
+        }
+    }
+}
+
+/// Rows by their shown keys.
+pub type Rows = IndexMap<Vec<Key>, Vec<SlotValue>>;
+
+/// Where the maps of a table are: those written to now, or those taken out by a swap.
+pub enum Source<'m> {
+    /// Still written to.
+    Live,
+    /// Taken out.
+    Full(&'m HashMap<MapId, Map>),
+}
+
+impl<'m> Source<'m> {
+    fn map(&self, id: MapId, table: usize, instance: &'m Instance) -> Option<&'m Map> {
+        match self {
+            Self::Live => instance.current(id, table),
+            Self::Full(maps) => maps.get(&id),
+        }
+    }
+}
+
+/// Adds the rows of one instance to `rows`.
+///
+/// # Errors
+/// A map cannot be read.
+pub fn gather(
+    rows: &mut Rows,
+    index: usize,
+    table: &Table,
+    instance: &Instance,
+    source: &Source<'_>,
+) -> Result<(), KernelError> {
+    let layout = &instance.layout.tables[index];
+    let Some(map) = source.map(MapId::Table(index), index, instance) else { return Ok(()) };
+    map.for_each(|key, value| {
+        if let Some(row) = row_of(rows, key, table, layout, instance) {
+            for ((slot, at), into) in table.slots.iter().zip(&layout.slots).zip(row) {
+                if let Some(at) = at {
+                    add(into, slot.how, &value[*at as usize..]);
+                }
+            }
+        }
+    })?;
+    for (i, slot) in table.slots.iter().enumerate() {
+        let Some(map) = source.map(MapId::Hist(index, i), index, instance) else { continue };
+        if !matches!(slot.how, SlotHow::Hist(k) if k > 0) {
+            continue;
+        }
+        map.for_each(|key, value| {
+            let (key, bucket) = key.split_at(layout.key_size as usize);
+            let Some(row) = row_of(rows, key, table, layout, instance) else { return };
+            if let SlotValue::Buckets(buckets) = &mut row[i] {
+                *buckets.entry(word(bucket)).or_default() += word(value);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// The row of a kernel key, made if it is new; none if user space filters it out.
+fn row_of<'r>(
+    rows: &'r mut Rows,
+    key: &[u8],
+    table: &Table,
+    layout: &TableLayout,
+    instance: &Instance,
+) -> Option<&'r mut Vec<SlotValue>> {
+    let fields: Vec<Value> = table
+        .key
+        .iter()
+        .zip(&layout.key)
+        .map(|(f, at)| decode(&key[*at as usize..][..f.bytes() as usize], &f.ty, &instance.facts))
+        .collect();
+    let counts = |name: &str| instance.facts.enums.get(name).map(|words| words.len() as i64);
+    if let Some(condition) = &table.user
+        && !truth(&eval(condition, &fields, &counts))
+    {
+        return None;
+    }
+    let shown = table.keys.iter().map(|k| eval(&k.value, &fields, &counts).into()).collect();
+    Some(rows.entry(shown).or_insert_with(|| {
+        let fresh = |how: SlotHow| match how {
+            SlotHow::Hist(_) => SlotValue::Buckets(HashMap::new()),
+            SlotHow::Min => SlotValue::Number(i64::MAX),
+            SlotHow::Max => SlotValue::Number(i64::MIN),
+            _ => SlotValue::Number(0),
+        };
+        table.slots.iter().map(|s| fresh(s.how)).collect()
+    }))
+}
+
+fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
+    match into {
+        SlotValue::Buckets(buckets) => {
+            for (bucket, count) in bytes[..LOG2_BUCKETS as usize * 8].chunks_exact(8).enumerate() {
+                let n = word(count);
+                if n > 0 {
+                    *buckets.entry(bucket as u64).or_default() += n;
+                }
+            }
+        }
+        SlotValue::Number(n) => {
+            let new = word(bytes) as i64;
+            *n = match how {
+                SlotHow::Min => (*n).min(new),
+                SlotHow::Max => (*n).max(new),
+                _ => n.wrapping_add(new),
+            };
+        }
+    }
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |b| u64::from_ne_bytes(*b))
+}
+
+/// A value as the kernel keeps it, by its type. Words of enums become text.
+pub fn decode(bytes: &[u8], ty: &Type, facts: &TargetFacts) -> Value {
+    if let Type::Str(_) = ty {
+        if bytes.first() == Some(&ABSENT_TEXT) {
+            return Value::Absent;
+        }
+        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+        return Value::Text(String::from_utf8_lossy(&bytes[..end]).into_owned());
+    }
+    let n = word(bytes) as i64;
+    match ty {
+        _ if n == ABSENT => Value::Absent,
+        Type::Bool => Value::Bool(n != 0),
+        Type::Enum(of) => Value::Text(facts.word(of, n).map_or_else(|| n.to_string(), str::to_owned)),
+        _ => Value::Int(n),
+    }
+}

@@ -1,0 +1,619 @@
+//! The loop of a run: attaches, waits, shows, ends.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use indexmap::IndexMap;
+use profinfer_compiler::plan::{Action, Plan, Show, View};
+use profinfer_ebpf::layout::{MapId, PointCounter, record as record_layout};
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::SessionError;
+use super::check::{Checked, check};
+use super::instance::Instance;
+use super::numbers;
+use super::rows::{Rows, Source, gather};
+use super::sites::{Modules, Target, recognise};
+use super::watch::Watch;
+use crate::engine::Description;
+use crate::kernel::Kernel;
+use crate::record::{End, Level, Message, Record, Silent, Table, ViewKind};
+use crate::target::{Held, Process, TargetError};
+
+/// How often a check or the end of open steps is looked at.
+const TICK: Duration = Duration::from_millis(20);
+/// How long the end waits for steps that are open.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// The gate's positions; see [`profinfer_ebpf::layout::counter::GATE`].
+mod gate {
+    pub(super) const COUNTING: u64 = 1;
+    pub(super) const NO_NEW_STEP: u64 = 2;
+}
+
+/// What is to be observed.
+pub enum Subject {
+    /// Processes that run already.
+    Processes(Vec<Process>),
+    /// A command that stands before its first instruction.
+    Command(Held),
+}
+
+/// How a run goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// Ends after this time.
+    pub duration: Option<Duration>,
+    /// Waits for an engine to appear in running processes.
+    pub wait: bool,
+}
+
+/// Takes the records of a run.
+pub trait Sink {
+    /// Takes one record.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn record(&mut self, record: &Record) -> io::Result<()>;
+
+    /// The terminal has another size.
+    fn resized(&mut self) {}
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit status of the command, if one was run and ended.
+    pub status: Option<ExitStatus>,
+    /// Something was lost.
+    pub losses: bool,
+}
+
+/// A run that cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant says what it is")]
+pub enum RunError {
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl From<TargetError> for RunError {
+    fn from(e: TargetError) -> Self {
+        Self::Session(e.into())
+    }
+}
+
+impl From<crate::kernel::KernelError> for RunError {
+    fn from(e: crate::kernel::KernelError) -> Self {
+        Self::Session(e.into())
+    }
+}
+
+/// What wakes the loop.
+enum Wake {
+    Interrupt,
+    Terminate,
+    ShowAll,
+    Resized,
+    Loaded(Vec<u32>),
+    Exited(usize),
+    Timer(usize),
+    Tick,
+    Deadline,
+}
+
+struct Observed {
+    process: Process,
+    exit: AsyncFd<OwnedFd>,
+    alive: bool,
+}
+
+struct Clock {
+    next: Instant,
+    done: bool,
+}
+
+/// A run.
+pub struct Run<'r> {
+    plan: &'r Plan,
+    descriptions: &'r [Description],
+    kernel: &'r dyn Kernel,
+    settings: Settings,
+    instances: Vec<Instance>,
+    observed: Vec<Observed>,
+    modules: Modules,
+    command: Option<Held>,
+    started: Instant,
+    /// When each table was last emptied.
+    since: Vec<Instant>,
+    checked: bool,
+    /// Steps that a detached process left open.
+    cut: u64,
+}
+
+impl<'r> Run<'r> {
+    /// A run that has not begun.
+    pub fn new(plan: &'r Plan, descriptions: &'r [Description], kernel: &'r dyn Kernel, settings: Settings) -> Self {
+        let now = Instant::now();
+        Self {
+            plan,
+            descriptions,
+            kernel,
+            settings,
+            instances: Vec::new(),
+            observed: Vec::new(),
+            modules: Modules::default(),
+            command: None,
+            started: now,
+            since: vec![now; plan.tables.len()],
+            checked: false,
+            cut: 0,
+        }
+    }
+
+    /// Runs to the end: of the duration, of the processes, by `exit`, by Ctrl-C.
+    ///
+    /// # Errors
+    /// [`RunError`]; nothing stays attached, and a command that we held goes on or is ended.
+    pub async fn go(mut self, subject: Subject, sink: &mut dyn Sink) -> Result<Outcome, RunError> {
+        let mut signals = Signals::new()?;
+        let mut watch = Watch::new(self.kernel)?;
+        let launched = matches!(subject, Subject::Command(_));
+        let processes = match subject {
+            Subject::Processes(all) => all,
+            Subject::Command(held) => {
+                let process = Process::open(held.pid())?;
+                self.command = Some(held);
+                vec![process]
+            }
+        };
+        for process in processes {
+            let fd = process.pidfd().try_clone_to_owned()?;
+            watch.add(process.pid(), launched)?;
+            #[expect(deprecated, reason = "the descriptor is owned and stays open as long as the watch on it")]
+            let exit = AsyncFd::new(fd)?;
+            self.observed.push(Observed { process, exit, alive: true });
+        }
+        for i in 0..self.observed.len() {
+            let found = self.scan(i, sink)?;
+            if !found && !launched && !self.settings.wait {
+                return Err(self.no_engine(i).into());
+            }
+        }
+        if self.instances.is_empty() {
+            self.say(sink, Level::Info, "waiting", "waiting for an engine to be loaded".to_owned())?;
+        }
+        if launched {
+            self.instances.iter().for_each(Instance::set_all_known);
+        }
+        self.started = Instant::now();
+        self.since.fill(self.started);
+        self.instances.iter().for_each(|i| i.set_gate(gate::COUNTING));
+        let begin = self.plan.begin.clone();
+        let mut reason = self.act(&begin, sink)?.then(|| "exit".to_owned());
+        if let Some(held) = &mut self.command {
+            held.release()?;
+        }
+        let mut clocks: Vec<Clock> = self
+            .plan
+            .timers
+            .iter()
+            .map(|t| Clock { next: self.started + Duration::from_nanos(t.period_ns), done: false })
+            .collect();
+        while reason.is_none() {
+            match self.wait(&mut signals, &mut watch, &clocks).await? {
+                Wake::Interrupt => reason = Some("interrupt".to_owned()),
+                Wake::Terminate => reason = Some("terminated".to_owned()),
+                Wake::Deadline => reason = Some("duration".to_owned()),
+                Wake::ShowAll => self.show_all(sink)?,
+                Wake::Resized => sink.resized(),
+                Wake::Tick => self.check(sink)?,
+                Wake::Loaded(pids) => {
+                    for pid in pids {
+                        if let Some(i) = self.observed.iter().position(|o| o.process.pid() == pid && o.alive) {
+                            self.scan(i, sink)?;
+                            self.instances.iter().for_each(|i| i.set_gate(gate::COUNTING));
+                            if launched {
+                                self.instances.iter().for_each(Instance::set_all_known);
+                            }
+                        }
+                        watch.resume(pid)?;
+                    }
+                }
+                Wake::Exited(i) => {
+                    self.observed[i].alive = false;
+                    if self.observed.iter().all(|o| !o.alive) {
+                        reason = Some("target exited".to_owned());
+                    }
+                }
+                Wake::Timer(t) => {
+                    let timer = self.plan.timers[t].clone();
+                    if self.act(&timer.actions, sink)? {
+                        reason = Some("exit".to_owned());
+                    }
+                    // A late timer does not fire twice to catch up.
+                    let period = Duration::from_nanos(timer.period_ns);
+                    clocks[t].done = !timer.repeats;
+                    clocks[t].next = (clocks[t].next + period).max(Instant::now());
+                }
+            }
+        }
+        drop(watch);
+        self.finish(reason.unwrap_or_default(), &mut signals, sink).await
+    }
+
+    async fn wait(&self, signals: &mut Signals, watch: &mut Watch, clocks: &[Clock]) -> Result<Wake, RunError> {
+        let due = clocks.iter().enumerate().filter(|(_, c)| !c.done).min_by_key(|(_, c)| c.next);
+        let (timer, at) = due.map_or((usize::MAX, None), |(i, c)| (i, Some(c.next)));
+        let deadline = self.settings.duration.map(|d| self.started + d);
+        let tick = (!self.checked && !self.instances.is_empty()).then(|| Instant::now() + TICK);
+        let alarm = |at: Option<Instant>| async move {
+            match at {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let exits = self.observed.iter().enumerate().filter(|(_, o)| o.alive);
+        let exited = first_exit(exits.map(|(i, o)| (i, &o.exit)).collect());
+        tokio::select! {
+            biased;
+            wake = signals.next() => Ok(wake),
+            pids = watch.next() => Ok(Wake::Loaded(pids?)),
+            i = exited => Ok(Wake::Exited(i?)),
+            () = alarm(deadline) => Ok(Wake::Deadline),
+            () = alarm(at) => Ok(Wake::Timer(timer)),
+            () = alarm(tick) => Ok(Wake::Tick),
+        }
+    }
+
+    /// Looks for an engine in a process and attaches to it; says whether one is attached now.
+    fn scan(&mut self, index: usize, sink: &mut dyn Sink) -> Result<bool, RunError> {
+        let process = &self.observed[index].process;
+        let (pid, comm) = (process.pid(), process.comm().to_owned());
+        let modules = match self.modules.of(process) {
+            Ok(modules) => modules,
+            Err(_) if !process.is_alive() => return Ok(false),
+            Err(e) => return Err(e.into()),
+        };
+        let Some(description) = recognise(self.descriptions, &modules) else { return Ok(false) };
+        let Some(target) = Target::new(self.plan, description, &modules) else { return Ok(false) };
+        self.require_points(&target, pid, &comm)?;
+        let identity = target.identity(self.plan);
+        if self.instances.iter().any(|i| i.identity == identity && i.pids().contains(&pid)) {
+            return Ok(true);
+        }
+        // The process has loaded more of the engine since: what was attached before saw only part of it.
+        self.instances.iter_mut().for_each(|i| i.detach(pid));
+        let at = match self.instances.iter().position(|i| i.identity == identity) {
+            Some(at) => at,
+            None => {
+                self.instances.push(Instance::new(self.plan, &target, identity, self.kernel)?);
+                self.checked = false;
+                self.instances.len() - 1
+            }
+        };
+        let attached = self.instances[at].attach(pid, &target, self.kernel)?;
+        let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
+        let shown = target.engine_path();
+        let name = shown.file_name().map_or_else(|| shown.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
+        self.say(sink, Level::Info, "attached", text)?;
+        for of in &target.assumed {
+            let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
+            self.say(sink, Level::Warning, "assumed", text)?;
+        }
+        Ok(true)
+    }
+
+    /// A point that a clause stands on and the target lacks is an error, unless it is marked `?`.
+    fn require_points(&self, target: &Target, pid: u32, comm: &str) -> Result<(), SessionError> {
+        for (id, p) in self.plan.points.iter().enumerate() {
+            if p.wanted && !p.optional && !target.facts.has(id) {
+                let symbols: Vec<&str> =
+                    p.starts.iter().filter(|s| !s.optional).flat_map(|s| &s.symbols).map(String::as_str).collect();
+                return Err(SessionError::NoPoint {
+                    pid,
+                    comm: comm.to_owned(),
+                    point: p.name.clone(),
+                    why: format!(
+                        "no file mapped there has {} (mark the point with `?` to go on without)",
+                        symbols.join(" or ")
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn no_engine(&self, index: usize) -> SessionError {
+        let process = &self.observed[index].process;
+        let names: Vec<&str> = self.descriptions.iter().map(|d| d.catalogue.description.as_str()).collect();
+        SessionError::NoEngine {
+            pid: process.pid(),
+            comm: process.comm().to_owned(),
+            why: format!(
+                "none of its files exports what is known of {} (use --wait if it is loaded later)",
+                names.join(", ")
+            ),
+        }
+    }
+
+    fn check(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        if self.checked {
+            return Ok(());
+        }
+        let mut all = true;
+        for instance in self.instances.iter_mut().filter(|i| i.is_checking()) {
+            match check(self.plan, instance)? {
+                Checked::Fully => instance.end_checks(),
+                Checked::Partly => all = false,
+            }
+        }
+        if all && !self.instances.is_empty() {
+            self.checked = true;
+            self.say(sink, Level::Info, "checked", "the engine's layout is as described".to_owned())?;
+        }
+        Ok(())
+    }
+
+    fn say(&self, sink: &mut dyn Sink, level: Level, kind: &'static str, text: String) -> Result<(), RunError> {
+        Ok(sink.record(&Record::Message(Message { level, kind, text }))?)
+    }
+
+    /// Does what a clause says; `true` if it ends the run.
+    fn act(&mut self, actions: &[Action], sink: &mut dyn Sink) -> Result<bool, RunError> {
+        // A table that is shown and cleared in one clause is switched first: what is shown is exactly what is cleared.
+        let mut taken: IndexMap<usize, (Rows, u64)> = IndexMap::new();
+        for action in actions {
+            if let Action::Clear(t) = action {
+                self.check(sink)?;
+                let wall = self.since[*t].elapsed().as_nanos() as u64;
+                let rows = self.take(*t)?;
+                taken.insert(*t, (rows, wall));
+            }
+        }
+        for action in actions {
+            match action {
+                Action::Exit => return Ok(true),
+                Action::Clear(_) => {}
+                Action::Show(show) => {
+                    self.check(sink)?;
+                    let (rows, wall) = match taken.get(&show.table) {
+                        Some((rows, wall)) => (rows.clone(), *wall),
+                        None => (self.live(show.table)?, self.since[show.table].elapsed().as_nanos() as u64),
+                    };
+                    self.show(show, &rows, wall, sink)?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The rows of a table as they are now.
+    fn live(&self, table: usize) -> Result<Rows, RunError> {
+        let mut rows = Rows::new();
+        for instance in &self.instances {
+            gather(&mut rows, table, &self.plan.tables[table], instance, &Source::Live)?;
+        }
+        Ok(rows)
+    }
+
+    /// The rows of a table, which is empty after.
+    fn take(&mut self, table: usize) -> Result<Rows, RunError> {
+        self.since[table] = Instant::now();
+        let mut rows = Rows::new();
+        for instance in &mut self.instances {
+            let full = instance.swap(table, self.kernel)?;
+            gather(&mut rows, table, &self.plan.tables[table], instance, &Source::Full(&full))?;
+        }
+        Ok(rows)
+    }
+
+    fn show(&self, show: &Show, rows: &Rows, wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let plan = &self.plan.tables[show.table];
+        let (keys, columns) = numbers::heads(plan);
+        let mut out = numbers::rows(plan, rows, wall_ns, show.sort);
+        let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let cut = out.len().saturating_sub(top) as u64;
+        out.truncate(top);
+        let table = Table {
+            name: plan.name.clone(),
+            at_ns: self.started.elapsed().as_nanos() as u64,
+            view: match show.view {
+                View::Table => ViewKind::Table,
+                View::Hist => ViewKind::Hist,
+                View::Json => ViewKind::Json,
+                View::Csv => ViewKind::Csv,
+            },
+            keys,
+            columns,
+            rows: out,
+            cut,
+            dropped: self.table_drops(show.table),
+            to: show.to.clone(),
+        };
+        Ok(sink.record(&Record::Table(table))?)
+    }
+
+    fn table_drops(&self, table: usize) -> BTreeMap<String, u64> {
+        let mut drops = BTreeMap::new();
+        for instance in &self.instances {
+            for (cause, n) in instance.table_drops(table).filter(|(_, n)| *n > 0) {
+                *drops.entry(cause.to_owned()).or_default() += n;
+            }
+        }
+        drops
+    }
+
+    fn show_all(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        self.check(sink)?;
+        for table in 0..self.plan.tables.len() {
+            self.show_plain(table, sink)?;
+        }
+        Ok(())
+    }
+
+    fn show_plain(&self, table: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let show = Show { table, view: View::Table, top: None, sort: None, to: None };
+        let wall = self.since[table].elapsed().as_nanos() as u64;
+        self.show(&show, &self.live(table)?, wall, sink)
+    }
+
+    /// Lets open steps end, detaches, shows what is left to show.
+    async fn finish(mut self, reason: String, signals: &mut Signals, sink: &mut dyn Sink) -> Result<Outcome, RunError> {
+        let counted = self.started.elapsed();
+        self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
+        let until = Instant::now() + DRAIN;
+        while self.observed.iter().any(|o| o.process.is_alive())
+            && self.instances.iter().any(|i| i.active() > 0)
+            && Instant::now() < until
+        {
+            tokio::select! {
+                // A second Ctrl-C does not wait.
+                wake = signals.next() => if matches!(wake, Wake::Interrupt | Wake::Terminate) { break },
+                () = tokio::time::sleep(TICK) => {}
+            }
+        }
+        self.instances.iter_mut().for_each(Instance::detach_all);
+        self.check(sink)?;
+        let actions = self.plan.end.clone();
+        self.act(&actions, sink)?;
+        for table in 0..self.plan.tables.len() {
+            if !self.plan.shows(table) {
+                self.show_plain(table, sink)?;
+            }
+        }
+        let end = self.end(reason, counted)?;
+        let losses = !end.dropped.is_empty();
+        sink.record(&Record::End(end))?;
+        // The links go first (above), the maps with the run; the command may go on without us.
+        let status = match &mut self.command {
+            Some(held) => held.try_wait()?,
+            None => None,
+        };
+        Ok(Outcome { status, losses })
+    }
+
+    fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
+        let mut end = End { duration_ns: counted.as_nanos() as u64, reason, ..End::default() };
+        let mut hits = vec![0u64; self.plan.points.len()];
+        let mut lose = |cause: &str, n: u64| {
+            if n > 0 {
+                *end.dropped.entry(cause.to_owned()).or_default() += n;
+            }
+        };
+        for instance in &self.instances {
+            for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
+                let counter = |which| instance.point_counter(id, which);
+                hits[id] += counter(PointCounter::Events);
+                lose("failed_read", counter(PointCounter::FailedRead));
+                lose("no_room", counter(PointCounter::NoRoom));
+                lose("cut", if p.wanted { counter(PointCounter::Cut) } else { 0 });
+            }
+            for table in 0..self.plan.tables.len() {
+                for (cause, n) in instance.table_drops(table) {
+                    lose(cause, n);
+                }
+            }
+            end.kernel_bytes += instance.kernel_bytes()?;
+            end.open += self.open_steps(instance)?;
+        }
+        end.open += self.cut;
+        end.layout = if self.checked { "checked" } else { "unchecked" }.to_owned();
+        let any = hits.iter().any(|n| *n > 0);
+        for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
+            if p.wanted || hits[id] > 0 {
+                end.hits.insert(p.name.clone(), hits[id]);
+            }
+            if hits[id] == 0 && p.wanted {
+                let reason = match (&p.silent, any) {
+                    (Some(reason), true) => reason.clone(),
+                    _ => "the engine computed nothing while we were attached".to_owned(),
+                };
+                end.silent.push(Silent { point: p.name.clone(), reason });
+            }
+        }
+        Ok(end)
+    }
+
+    /// Records of steps (or, where none is probed, of the points that clauses stand on) that are still open.
+    fn open_steps(&self, instance: &Instance) -> Result<u64, RunError> {
+        let spans: Vec<usize> = self
+            .plan
+            .points
+            .iter()
+            .enumerate()
+            .filter(|(id, p)| p.used && instance.facts.has(*id) && p.template.word() == "span")
+            .map(|(id, _)| id)
+            .collect();
+        let steps: Vec<usize> = spans.iter().copied().filter(|id| self.plan.points[*id].step).collect();
+        let looked_at = if steps.is_empty() { spans } else { steps };
+        let mut open = 0;
+        if let Some(threads) = instance.map(MapId::Threads) {
+            threads.for_each(|_, slot| {
+                for id in &looked_at {
+                    let at = (instance.layout.points[*id].in_slot + record_layout::START) as usize;
+                    open += u64::from(slot[at..at + 8] != [0; 8]);
+                }
+            })?;
+        }
+        Ok(open)
+    }
+}
+
+/// The first of these processes to end.
+async fn first_exit(all: Vec<(usize, &AsyncFd<OwnedFd>)>) -> io::Result<usize> {
+    if all.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut waits: Vec<_> =
+        all.into_iter().map(|(i, fd)| Box::pin(async move { fd.readable().await.map(|_| i) })).collect();
+    std::future::poll_fn(move |cx| {
+        for wait in &mut waits {
+            if let std::task::Poll::Ready(done) = wait.as_mut().poll(cx) {
+                return std::task::Poll::Ready(done);
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+use std::future::Future as _;
+
+/// The signals that a run listens to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+    show: Signal,
+    resized: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            show: signal(SignalKind::user_defined1())?,
+            resized: signal(SignalKind::window_change())?,
+        })
+    }
+
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            _ = self.interrupt.recv() => Wake::Interrupt,
+            _ = self.terminate.recv() => Wake::Terminate,
+            _ = self.hang_up.recv() => Wake::Terminate,
+            _ = self.show.recv() => Wake::ShowAll,
+            _ = self.resized.recv() => Wake::Resized,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What a plan finds in a process: its engine, its numbering of words, and the instructions to probe.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use profinfer_compiler::plan::Plan;
+use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
+
+use super::SessionError;
+use crate::engine::Description;
+use crate::target::{self, FileIdentity, Module, Process, Site, TargetError, executable_files, name_table};
+
+/// The modules of a process that were looked at, opened once for all processes.
+#[derive(Debug, Default)]
+pub struct Modules {
+    open: HashMap<FileIdentity, Option<Rc<Module>>>,
+}
+
+impl Modules {
+    /// The modules mapped in a process now. A file that is no ELF file is left out.
+    ///
+    /// # Errors
+    /// The mappings cannot be read, or a mapped file cannot be opened.
+    pub fn of(&mut self, process: &Process) -> Result<Vec<Rc<Module>>, TargetError> {
+        let mappings = process.mappings()?;
+        let mut modules = Vec::new();
+        for mapping in executable_files(&mappings) {
+            let Some(identity) = mapping.identity() else { continue };
+            let module = match self.open.get(&identity) {
+                Some(known) => known.clone(),
+                None => {
+                    let module = match Module::open(process, mapping) {
+                        Ok(module) => Some(Rc::new(module)),
+                        Err(TargetError::NotElf { .. } | TargetError::Unsupported { .. }) => None,
+                        Err(error) => return Err(error),
+                    };
+                    self.open.insert(identity, module.clone());
+                    module
+                }
+            };
+            modules.extend(module);
+        }
+        Ok(modules)
+    }
+}
+
+/// The engine description that fits a process, if one does.
+pub fn recognise<'d>(descriptions: &'d [Description], modules: &[Rc<Module>]) -> Option<&'d Description> {
+    descriptions.iter().find(|d| {
+        d.catalogue.condition.as_ref().is_some_and(|c| modules.iter().any(|m| c.holds(&|symbol| m.exports(symbol))))
+    })
+}
+
+/// A function found for a site, with the instructions to probe.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The symbol that was taken.
+    pub symbol: String,
+    /// The file it is in.
+    pub module: Rc<Module>,
+    /// The instructions.
+    pub sites: Vec<Site>,
+}
+
+/// What a plan finds in a process.
+#[derive(Debug)]
+pub struct Target {
+    /// What the emitted code has to know.
+    pub facts: TargetFacts,
+    /// The module that was recognised as the engine.
+    pub engine: Rc<Module>,
+    /// Enums whose table was not found in the target: the description's numbers are used.
+    pub assumed: Vec<String>,
+    modules: Vec<Rc<Module>>,
+}
+
+impl Target {
+    /// Looks at a process with the modules given.
+    pub fn new(plan: &Plan, description: &Description, modules: &[Rc<Module>]) -> Option<Target> {
+        let condition = description.catalogue.condition.as_ref()?;
+        let engine = modules.iter().find(|m| condition.holds(&|symbol| m.exports(symbol)))?.clone();
+        let mut enums = HashMap::new();
+        let mut assumed = Vec::new();
+        for (name, e) in &plan.enums {
+            let listed = || e.words.iter().map(|(w, n)| (*n, w.clone())).collect::<Vec<_>>();
+            let words = match &e.table {
+                None => listed(),
+                Some(symbol) => {
+                    let anchors: Vec<&str> = e.words.keys().take(3).map(String::as_str).collect();
+                    // The table stands in whichever library holds the engine's base.
+                    match modules.iter().find_map(|m| name_table(m, symbol, &anchors)) {
+                        Some(table) => table.into_iter().enumerate().map(|(n, w)| (n as i64, w)).collect(),
+                        None => {
+                            assumed.push(name.clone());
+                            listed()
+                        }
+                    }
+                }
+            };
+            enums.insert(name.clone(), words);
+        }
+        let has = |symbols: &[String]| symbols.iter().any(|s| modules.iter().any(|m| m.function(s).is_some()));
+        let starts: Vec<Vec<bool>> =
+            plan.points.iter().map(|p| p.starts.iter().map(|s| has(&s.symbols)).collect()).collect();
+        let available = plan
+            .points
+            .iter()
+            .zip(&starts)
+            .map(|(p, starts)| {
+                let missing = |(s, there): (&profinfer_compiler::catalogue::Start, &bool)| !there && !s.optional;
+                starts.iter().any(|s| *s) && !p.starts.iter().zip(starts).any(missing)
+            })
+            .collect();
+        let arch = match engine.arch() {
+            target::Arch::X86_64 => Arch::X86_64,
+            target::Arch::Aarch64 => Arch::Aarch64,
+        };
+        let facts = TargetFacts { arch, enums, available, starts };
+        Some(Target { facts, engine, assumed, modules: modules.to_vec() })
+    }
+
+    /// The files that this target is made of, as far as a plan sees: two processes with equal ones share programs.
+    pub fn identity(&self, plan: &Plan) -> Vec<FileIdentity> {
+        let mut files = vec![self.engine.identity()];
+        for p in plan.points.iter().filter(|p| p.used) {
+            let symbols = p.starts.iter().flat_map(|s| &s.symbols).chain(p.stops.iter().flat_map(|s| &s.symbols));
+            for symbol in symbols {
+                files.extend(self.modules.iter().filter(|m| m.function(symbol).is_some()).map(|m| m.identity()));
+            }
+        }
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    /// The instructions for a site, in every file that has the function; empty if none has.
+    ///
+    /// # Errors
+    /// [`SessionError::NoSite`] if the function is there and cannot be probed.
+    pub fn find(&self, spec: &SiteSpec) -> Result<Vec<Found>, SessionError> {
+        for symbol in &spec.symbols {
+            let mut found = Vec::new();
+            for module in &self.modules {
+                let Some(function) = module.function(symbol) else { continue };
+                let sites = if spec.at_return {
+                    module.return_sites(&function)
+                } else {
+                    entry(module, &function, spec).map(|site| vec![site])
+                };
+                let sites = sites.map_err(|e| SessionError::NoSite {
+                    symbol: symbol.clone(),
+                    path: module.path().display().to_string(),
+                    why: e.to_string(),
+                })?;
+                found.push(Found { symbol: symbol.clone(), module: module.clone(), sites });
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The file a symbol was looked for in, for messages.
+    pub fn engine_path(&self) -> PathBuf {
+        self.engine.path().to_owned()
+    }
+}
+
+/// The instruction to probe at a function's entry. A span compares stack pointers, so its site must come before the first
+/// change of it, even where a later instruction would be cheaper.
+fn entry(module: &Module, function: &target::Function, spec: &SiteSpec) -> Result<Site, target::SiteError> {
+    let site = module.entry_site(function, spec.args_used)?;
+    if site.stack_intact || !spec.needs_entry_sp {
+        return Ok(site);
+    }
+    let before = target::Function { size: site.at, ..function.clone() };
+    module.entry_site(&before, spec.args_used)
+}

@@ -1,0 +1,55 @@
+//! Names of a symbol table, indexed once: by hash, so that no name is copied.
+
+use std::hash::{DefaultHasher, Hasher};
+
+use object::LittleEndian as LE;
+use object::elf::{FileHeader64, STT_FILE, STT_SECTION, Sym64};
+use object::read::elf::{Sym, SymbolTable};
+
+/// A symbol table of a file that is mapped.
+pub(super) type Table<'data> = SymbolTable<'data, FileHeader64<LE>>;
+
+/// Which symbols of one table may have a name: hash and number, sorted.
+#[derive(Debug)]
+pub(super) struct NameIndex(Vec<(u32, u32)>);
+
+impl NameIndex {
+    /// Indexes every defined symbol of the table. About 0.2 µs a symbol.
+    pub(super) fn new(table: &Table<'_>) -> Self {
+        let mut entries: Vec<(u32, u32)> = table
+            .symbols()
+            .iter()
+            .zip(0_u32..)
+            .filter(|(symbol, _)| !symbol.is_undefined(LE) && !matches!(symbol.st_type(), STT_SECTION | STT_FILE))
+            .filter_map(|(symbol, number)| Some((hash(name(table, symbol)?), number)))
+            .collect();
+        entries.sort_unstable();
+        Self(entries)
+    }
+
+    /// The defined symbols with this name, in the order of the table, which must be the one that was indexed.
+    pub(super) fn find<'data>(&self, table: &Table<'data>, wanted: &str) -> impl Iterator<Item = &'data Sym64<LE>> {
+        let wanted_hash = hash(wanted.as_bytes());
+        let from = self.0.partition_point(|(hash, _)| *hash < wanted_hash);
+        self.0[from..]
+            .iter()
+            .take_while(move |(hash, _)| *hash == wanted_hash)
+            .filter_map(|(_, number)| table.symbols().get(*number as usize))
+            .filter(|symbol| name(table, symbol) == Some(wanted.as_bytes()))
+    }
+}
+
+/// The name without the version that linkers put behind `@` in `.symtab`; `None` where there is none.
+fn name<'data>(table: &Table<'data>, symbol: &Sym64<LE>) -> Option<&'data [u8]> {
+    let name = symbol.name(LE, table.strings()).ok()?;
+    let end = name.iter().position(|byte| *byte == b'@').unwrap_or(name.len());
+    (end > 0).then(|| &name[..end])
+}
+
+fn hash(name: &[u8]) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(name);
+    #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of the hash will do")]
+    let hash = hasher.finish() as u32;
+    hash
+}

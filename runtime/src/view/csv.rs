@@ -1,0 +1,114 @@
+//! CSV after RFC 4180, with a line feed as line end; `docs/json.md` says what stands where.
+//!
+//! Messages, the end, and the counts that a table left out have no place here: [`aside`](super::aside) gives them as
+//! text for standard error.
+
+use std::io;
+
+use super::escape::escape;
+use super::{Renderer, emit, json, names, value};
+use crate::record::{Quantity, Record, Table, Value};
+
+/// Columns that each table begins with.
+const FIRST: [&str; 2] = ["table", "at_ns"];
+
+/// Tables below each other, a head line where the columns change.
+#[derive(Default)]
+pub(super) struct Csv {
+    /// Name and head of the table before.
+    before: Option<(String, String)>,
+}
+
+impl Renderer for Csv {
+    fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
+        match record {
+            Record::Table(table) => emit(out, self.table(table)?.as_bytes()),
+            Record::Message(_) | Record::End(_) => Ok(()),
+        }
+    }
+}
+
+impl Csv {
+    /// A table as lines, behind an empty one if another table stands before it.
+    pub(super) fn table(&mut self, table: &Table) -> io::Result<String> {
+        let names = names::unique(table, &FIRST);
+        let head = record(FIRST.iter().map(|name| field(name)).chain(names.iter().map(|name| field(name))));
+        let mut text = String::new();
+        let now = (table.name.clone(), head);
+        if self.before.as_ref() != Some(&now) {
+            if self.before.is_some() {
+                text.push('\n');
+            }
+            text.push_str(&now.1);
+            self.before = Some(now);
+        }
+        for row in &table.rows {
+            let first = [field(&table.name), table.at_ns.to_string()];
+            let columns = table.keys.iter().chain(&table.columns);
+            let cells = columns.zip(row.keys.iter().chain(&row.cells));
+            let cells = cells.map(|(column, value)| cell(value, column.quantity)).collect::<io::Result<Vec<_>>>()?;
+            text.push_str(&record(first.into_iter().chain(cells)));
+        }
+        Ok(text)
+    }
+}
+
+fn record(fields: impl Iterator<Item = String>) -> String {
+    fields.collect::<Vec<_>>().join(",") + "\n"
+}
+
+fn cell(value: &Value, quantity: Quantity) -> io::Result<String> {
+    Ok(match value {
+        Value::Absent => String::new(),
+        Value::Int(n) if quantity == Quantity::Address => value::address(*n),
+        Value::Int(n) => n.to_string(),
+        // Debug prints what reads back as the same number, with an exponent where it is long.
+        Value::Float(x) if x.is_finite() => format!("{x:?}"),
+        Value::Float(_) => String::new(),
+        Value::Text(text) => field(text),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Hist(buckets) => quoted(&json::histogram(buckets)?),
+    })
+}
+
+/// A text: control characters escaped, no formula for a spreadsheet, in quotes where it needs them.
+fn field(text: &str) -> String {
+    let text = escape(text);
+    let formula = text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    // A leading apostrophe is doubled, so that one taken off always gives the text back.
+    let text = if formula || text.starts_with('\'') { format!("'{text}") } else { text.into_owned() };
+    // Quotes also tell an empty text from one that is absent, and keep spaces at the ends.
+    let plain = !text.is_empty() && text.trim() == text && !text.contains([',', '"', '\n', '\r']);
+    if plain { text } else { quoted(&text) }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_quoted_where_they_must_be() {
+        assert_eq!(field("plain text"), "plain text");
+        assert_eq!(field("a,b"), "\"a,b\"");
+        assert_eq!(field("say \"x\""), "\"say \"\"x\"\"\"");
+        assert_eq!(field(""), "\"\"");
+        assert_eq!(field(" x"), "\" x\"");
+        assert_eq!(field("two\nlines\x1b[1m"), "two\\u{a}lines\\u{1b}[1m");
+    }
+
+    #[test]
+    fn no_text_is_a_formula() {
+        assert_eq!(field("=1+1"), "'=1+1");
+        assert_eq!(field("=HYPERLINK(\"http://x\",\"y\")"), "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\"");
+        for text in ["+1", "-1", "@SUM(A1)", "  =1", "＝1"] {
+            assert!(field(text).trim_matches('"').starts_with('\''), "{text}");
+        }
+        assert_eq!(field("\t=1"), "\\u{9}=1", "a tab is no longer one");
+        assert_eq!(field("'quoted"), "''quoted");
+        assert_eq!(cell(&Value::Int(-5), Quantity::Number).unwrap(), "-5", "numbers stay numbers");
+    }
+}

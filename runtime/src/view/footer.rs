@@ -1,0 +1,78 @@
+//! Messages, and the end of a run: what was counted, and what may be missing from it.
+
+use super::escape::escape;
+use super::line::{Flow, Line, Style};
+use super::value;
+use crate::record::{End, Level, Message};
+
+/// Columns of the labels.
+const LABEL: usize = 9;
+
+/// A message on one line.
+pub(super) fn message(message: &Message) -> Line {
+    let (style, label) = match message.level {
+        Level::Info => (Style::Dim, "note:"),
+        Level::Warning => (Style::Warn, "warning:"),
+    };
+    let mut line = Line::of(style, label);
+    line.gap(1);
+    line.push(Style::Plain, escape(&message.text));
+    line
+}
+
+/// The end of a run, a few lines.
+pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
+    let section = |label: &str| Flow::new(Line::of(Style::Dim, label), LABEL, limit);
+    let mut lines = Vec::new();
+
+    let mut ended = section("ended");
+    ended.words(Style::Plain, &format!("after {}: {}", value::duration(end.duration_ns), escape(&end.reason)));
+    lines.extend(ended.finish());
+
+    let mut events = section("events");
+    if end.hits.is_empty() {
+        events.words(Style::Plain, "none");
+    }
+    for (point, n) in &end.hits {
+        let mut item = Line::of(Style::Key, escape(point));
+        item.gap(1);
+        item.push(Style::Plain, value::grouped((*n).into()));
+        events.item(", ", item);
+    }
+    lines.extend(events.finish());
+
+    let mut lost = section("lost");
+    if end.dropped.is_empty() {
+        lost.words(Style::Plain, "nothing");
+    }
+    for (cause, n) in &end.dropped {
+        lost.item(", ", Line::of(Style::Warn, format!("{} {}", escape(cause), value::grouped((*n).into()))));
+    }
+    lines.extend(lost.finish());
+
+    let mut open = section("open");
+    let steps = match end.open {
+        0 => "no step was cut by the end".to_owned(),
+        1 => "1 step cut by the end".to_owned(),
+        n => format!("{} steps cut by the end", value::grouped(n.into())),
+    };
+    open.words(Style::Plain, &steps);
+    lines.extend(open.finish());
+
+    for (at, silent) in end.silent.iter().enumerate() {
+        let mut flow = section(if at == 0 { "silent" } else { "" });
+        flow.item("", Line::of(Style::Warn, format!("{}:", escape(&silent.point))));
+        flow.words(Style::Plain, &escape(&silent.reason));
+        lines.extend(flow.finish());
+    }
+
+    let mut layout = section("layout");
+    let known = if end.layout == "checked" { Style::Plain } else { Style::Warn };
+    layout.words(known, &escape(&end.layout));
+    lines.extend(layout.finish());
+
+    let mut kernel = section("kernel");
+    kernel.words(Style::Plain, &format!("{} of memory for maps", value::size(end.kernel_bytes)));
+    lines.extend(kernel.finish());
+    lines
+}

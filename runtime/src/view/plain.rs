@@ -1,0 +1,86 @@
+//! The format for people: decides which drawing a record gets, and puts an empty line between blocks.
+
+use std::io;
+
+use super::line::{Line, paint};
+use super::table::is_histogram;
+use super::{Options, Renderer, csv, emit, footer, hist, json, table};
+use crate::record::{Record, Table, ViewKind};
+
+/// Appends blocks.
+pub(super) struct Plain {
+    options: Options,
+    /// The last thing written; nothing at first.
+    last: Option<Last>,
+}
+
+/// What was written last.
+#[derive(PartialEq, Eq)]
+enum Last {
+    Message,
+    Block,
+}
+
+impl Plain {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, last: None }
+    }
+}
+
+impl Renderer for Plain {
+    fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
+        let now = if matches!(record, Record::Message(_)) { Last::Message } else { Last::Block };
+        let mut text = Vec::new();
+        // A row of messages has no empty lines in it.
+        if self.last.as_ref().is_some_and(|last| *last == Last::Block || now == Last::Block) {
+            text.push(b'\n');
+        }
+        self.last = Some(now);
+        match record {
+            Record::Table(table) => match for_programs(table)? {
+                Some(lines) => text.extend(lines),
+                None => text.extend(paint(&block(table, self.options), self.options.color).into_bytes()),
+            },
+            Record::Message(message) => {
+                text.extend(paint(&[footer::message(message)], self.options.color).into_bytes());
+            }
+            Record::End(end) => {
+                text.extend(paint(&footer::lines(end, self.options.width), self.options.color).into_bytes());
+            }
+        }
+        emit(out, &text)
+    }
+
+    fn resize(&mut self, width: usize, height: usize) {
+        (self.options.width, self.options.height) = (width, height);
+    }
+}
+
+/// A table that the script wants as JSON or CSV whatever the run's format is.
+pub(super) fn for_programs(table: &Table) -> io::Result<Option<Vec<u8>>> {
+    Ok(match table.view {
+        ViewKind::Json => Some(json::line(&Record::Table(table.clone()))?),
+        ViewKind::Csv => Some(csv::Csv::default().table(table)?.into_bytes()),
+        ViewKind::Table | ViewKind::Hist => None,
+    })
+}
+
+/// A table for people: title, rows, histograms, what is missing.
+pub(super) fn block(table: &Table, options: Options) -> Vec<Line> {
+    let histograms = table.columns.iter().any(is_histogram);
+    let others = table.columns.iter().any(|column| !is_histogram(column));
+    // Rows of nothing but keys would say what the titles of the histograms say.
+    let rows = !histograms || (others && table.view != ViewKind::Hist) || table.rows.is_empty();
+    let mut lines = vec![table::title(table)];
+    if rows {
+        lines.extend(table::body(table, options.width));
+    }
+    if histograms && !table.rows.is_empty() {
+        if rows {
+            lines.push(Line::default());
+        }
+        lines.extend(hist::body(table, options.width, options.color || options.live, !rows));
+    }
+    lines.extend(table::notes(table, options.width));
+    lines
+}

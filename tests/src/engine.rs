@@ -1,0 +1,201 @@
+//! Real engines, driven line by line through `tests/engines/generate.{py,mjs}`.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::OrFail;
+use crate::cache::Cache;
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The Python wheel: one library, not stripped, no CET, a thread pool that stays.
+    Xllamacpp,
+    /// The npm package: stripped, CET, one of 14 CPU variants, a thread pool per graph.
+    Node,
+}
+
+/// Makes a test per engine out of each function that takes a [`Kind`]. The names of the modules are what
+/// `cargo xtask test --quick` leaves out.
+#[macro_export]
+macro_rules! on_each_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod engine_xllamacpp {
+            $(#[test] fn $test() { super::$test($crate::engine::Kind::Xllamacpp); })+
+        }
+        mod engine_node {
+            $(#[test] fn $test() { super::$test($crate::engine::Kind::Node); })+
+        }
+    };
+}
+
+/// How an engine is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads that compute.
+    pub threads: u32,
+    /// The prompt; none for the driver's own.
+    pub prompt: Option<String>,
+    /// How many times over the prompt is said.
+    pub repeat_prompt: u32,
+    /// Largest micro-batch, in tokens.
+    pub ubatch: u32,
+    /// Folder to take the engine's files from instead of the cache's.
+    pub package: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { threads: 2, prompt: None, repeat_prompt: 1, ubatch: 512, package: None }
+    }
+}
+
+/// What one generation was, as the engine itself has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Timings {
+    /// Tokens generated.
+    pub tokens: u64,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Milliseconds until the first token.
+    pub prompt_ms: f64,
+    /// Milliseconds for all further tokens.
+    pub eval_ms: f64,
+    /// The text.
+    pub text: String,
+}
+
+/// A running engine, held after loading; ended when dropped.
+#[derive(Debug)]
+pub struct Engine {
+    kind: Kind,
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+/// Command that runs a driver from the cache's files, or those of `package`, with further arguments.
+pub fn command(cache: &Cache, kind: Kind, package: Option<&Path>, arguments: &[OsString]) -> Command {
+    let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
+    let (program, driver, fetched) = match kind {
+        Kind::Xllamacpp => (cache.python(), "generate.py", cache.xllamacpp()),
+        Kind::Node => (cache.node(), "generate.mjs", cache.node_llama_cpp()),
+    };
+    let mut command = Command::new(program);
+    command.arg(drivers.join(driver)).arg(cache.model());
+    command.arg("--package").arg(package.unwrap_or(&fetched)).args(arguments);
+    command
+}
+
+impl Engine {
+    /// Starts an engine and waits until its model is loaded.
+    ///
+    /// # Panics
+    /// If it cannot be started, with the command.
+    #[track_caller]
+    pub fn start(cache: &Cache, kind: Kind, options: &Options) -> Engine {
+        let mut arguments: Vec<OsString> = vec!["--hold".into()];
+        let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+        option("--threads", options.threads.to_string().into());
+        option("--ubatch", options.ubatch.to_string().into());
+        option("--repeat-prompt", options.repeat_prompt.to_string().into());
+        if let Some(prompt) = &options.prompt {
+            option("--prompt", prompt.into());
+        }
+        let mut command = command(cache, kind, options.package.as_deref(), &arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().or_fail(format_args!("{command:?}"));
+        let stdin = child.stdin.take().or_fail("stdin of the engine");
+        let stdout = BufReader::new(child.stdout.take().or_fail("stdout of the engine"));
+        let mut engine = Engine { kind, child, stdin, stdout };
+        let line = engine.line();
+        assert_eq!(line.trim(), format!("ready {}", engine.pid()), "first line of {command:?}");
+        engine
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Which one it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Generates exactly `tokens` tokens from the prompt, computing the whole prompt.
+    ///
+    /// # Panics
+    /// If the engine dies or generates another number of tokens.
+    #[track_caller]
+    pub fn generate(&mut self, tokens: u64) -> Timings {
+        self.begin(tokens);
+        self.finish(tokens)
+    }
+
+    /// Begins to generate, without waiting.
+    #[track_caller]
+    pub fn begin(&mut self, tokens: u64) {
+        writeln!(self.stdin, "go {tokens}").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+    }
+
+    /// Waits for what [`Engine::begin`] began.
+    #[track_caller]
+    pub fn finish(&mut self, tokens: u64) -> Timings {
+        let line = self.line();
+        let value: Value = serde_json::from_str(&line).or_fail(format_args!("the engine's answer {line:?}"));
+        let number = |name: &str| value[name].as_f64().or_fail(format_args!("no {name} in {line}"));
+        let count = |name: &str| value[name].as_u64().or_fail(format_args!("no {name} in {line}"));
+        let timings = Timings {
+            tokens: count("tokens"),
+            prompt_tokens: count("prompt_tokens"),
+            prompt_ms: number("prompt_ms"),
+            eval_ms: number("eval_ms"),
+            text: value["text"].as_str().or_fail(format_args!("no text in {line}")).to_owned(),
+        };
+        assert_eq!(timings.tokens, tokens, "tokens generated by {:?}", self.kind);
+        timings
+    }
+
+    /// Sends a signal to the engine.
+    ///
+    /// # Panics
+    /// If it is gone.
+    #[track_caller]
+    pub fn signal(&self, signal: i32) {
+        crate::system::signal(self.pid(), signal);
+    }
+
+    /// Waits for its end and answers whether it ended of its own accord with status 0.
+    #[track_caller]
+    pub fn wait(&mut self) -> bool {
+        self.child.wait().or_fail("waiting for the engine").success()
+    }
+
+    /// Tells it to end and waits for it; true if it ended with status 0.
+    #[track_caller]
+    pub fn quit(&mut self) -> bool {
+        writeln!(self.stdin, "quit").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+        self.wait()
+    }
+
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        let n = self.stdout.read_line(&mut line).or_fail("reading from the engine");
+        assert!(n > 0, "{:?} (pid {}) ended without an answer; its own words are above", self.kind, self.pid());
+        line
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,99 @@
+//! What the tests ask the operating system: signals, liveness, waiting with a limit.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::OrFail;
+
+/// Whether we are root.
+pub fn is_root() -> bool {
+    // SAFETY: geteuid has no preconditions and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Sends `signal` to process `pid`.
+///
+/// # Panics
+/// If there is no such process.
+#[track_caller]
+pub fn signal(pid: u32, signal: i32) {
+    // SAFETY: kill has no memory preconditions; pid is of a child that has not been waited for, so it is not reused.
+    let done = unsafe { libc::kill(pid as i32, signal) };
+    assert_eq!(done, 0, "signal {signal} to {pid}: {}", std::io::Error::last_os_error());
+}
+
+/// The state letter of `/proc/PID/stat`, or none if there is no such process.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat[stat.rfind(')')? + 1..].trim_start().chars().next()
+}
+
+/// Waits until `done` answers true.
+///
+/// # Panics
+/// When `limit` has passed, with `what`.
+#[track_caller]
+pub fn wait_until(what: &str, limit: Duration, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(begin.elapsed() < limit, "waited {limit:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Paths of the files that a process has mapped with execute permission, each once.
+///
+/// # Panics
+/// If the process is gone.
+#[track_caller]
+pub fn mapped_code(pid: u32) -> Vec<String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).or_fail(format_args!("/proc/{pid}/maps"));
+    let mut paths: Vec<String> = Vec::new();
+    for line in maps.lines() {
+        let mut fields = line.splitn(6, ' ');
+        let code = fields.nth(1).is_some_and(|perms| perms.contains('x'));
+        let path = fields.nth(3).unwrap_or_default().trim();
+        if code && path.starts_with('/') && !paths.iter().any(|p| p == path) {
+            paths.push(path.to_owned());
+        }
+    }
+    paths
+}
+
+/// How many bytes of a process's code differ from the file `path` that it is mapped from: a probe is a breakpoint
+/// written over an instruction.
+///
+/// # Panics
+/// If the process or the file cannot be read.
+#[track_caller]
+pub fn patched_bytes(pid: u32, path: &str) -> usize {
+    let file = fs::read(path).or_fail(path);
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).or_fail(format_args!("memory of {pid}"));
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).or_fail(format_args!("/proc/{pid}/maps"));
+    let mut patched = 0;
+    for line in maps.lines().filter(|line| line.ends_with(path)) {
+        let mut fields = line.split(' ');
+        let range = fields.next().and_then(|f| f.split_once('-')).or_fail(line);
+        let hex = |text: &str| u64::from_str_radix(text, 16).or_fail(line);
+        let (start, end) = (hex(range.0), hex(range.1));
+        let code = fields.next().is_some_and(|perms| perms.contains('x'));
+        let offset = hex(fields.next().or_fail(line)) as usize;
+        if code {
+            let mut live = vec![0; (end - start) as usize];
+            std::os::unix::fs::FileExt::read_exact_at(&memory, &mut live, start).or_fail(line);
+            // The last page of a mapping goes beyond the end of its file.
+            patched += live.iter().zip(&file[offset..]).filter(|(live, filed)| live != filed).count();
+        }
+    }
+    patched
+}
+
+/// The file among a process's mapped code that holds ggml's CPU operators.
+///
+/// # Panics
+/// If there is none.
+#[track_caller]
+pub fn engine_library(pid: u32) -> String {
+    let mut paths = mapped_code(pid).into_iter();
+    paths.find(|p| p.contains("libggml-cpu") || p.contains("/xllamacpp.")).or_fail(format_args!("engine of {pid}"))
+}

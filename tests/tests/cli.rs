@@ -1,0 +1,146 @@
+//! The command line without a kernel: scripts are checked and explained, wrong usage is told from wrong scripts.
+
+use std::path::{Path, PathBuf};
+
+use profinfer_tests::OrFail;
+use profinfer_tests::profinfer::{Output, Profinfer};
+use tempfile::TempDir;
+
+const RIGHT: &str = "\
+//! Where the time goes.
+/// Rows to show.
+param top: int = 20
+on ggml_op(MUL_MAT) < calls = count(), total = sum(dur) by name into ops >
+end < show ops as table top $top sort total desc >
+";
+
+/// A script in a folder of its own.
+fn script(text: &str) -> (TempDir, PathBuf) {
+    let folder = TempDir::new().or_fail("a temporary folder");
+    let path = folder.path().join("script.pi");
+    std::fs::write(&path, text).or_fail(path.display());
+    (folder, path)
+}
+
+fn with_script(word: &str, text: &str) -> Output {
+    let (_folder, path) = script(text);
+    Profinfer::run([word.as_ref(), path.as_os_str()])
+}
+
+#[track_caller]
+fn printed(output: &Output, words: &[&str]) {
+    assert_eq!(output.code, Some(0), "exit code; it said:\n{}", output.stderr);
+    for word in words {
+        assert!(output.stdout.contains(word), "no {word:?} in:\n{}", output.stdout);
+    }
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    printed(&Profinfer::run(["--help"]), &["Usage", "--pid", "--format", "check", "plan", "explain"]);
+    printed(&Profinfer::run(["--version"]), &[env!("CARGO_PKG_VERSION")]);
+}
+
+#[test]
+fn a_right_script_passes_check_in_silence() {
+    let output = with_script("check", RIGHT);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""), "it said:\n{}", output.stderr);
+}
+
+#[test]
+fn a_wrong_script_is_shown_where_it_is_wrong() {
+    let output = with_script("check", "on ggml_op where dur > 1ms < hist(dur) >\n");
+    output.failed(1, &["PI0102", "script.pi:1:12", "expected `(` here"]);
+}
+
+#[test]
+fn all_errors_of_a_script_are_told_at_once() {
+    let output = with_script("check", "on ggml_opp < count() >\non ggml_op < count() by naem >\n");
+    output.failed(1, &["ggml_opp", "script.pi:1:", "naem", "script.pi:2:"]);
+}
+
+#[test]
+fn a_near_name_is_proposed() {
+    with_script("check", "on ggml_op < count() by naem >\n").failed(1, &["naem", "`name`"]);
+}
+
+#[test]
+fn a_script_that_is_not_there_is_named() {
+    let output = Profinfer::run(["check", "/nowhere/to/be/found.pi"]);
+    assert!(matches!(output.code, Some(1 | 2)), "exit code {:?}", output.code);
+    assert!(output.stderr.contains("/nowhere/to/be/found.pi"), "it said:\n{}", output.stderr);
+}
+
+#[test]
+fn wrong_usage_is_not_a_wrong_script() {
+    Profinfer::run(["--no-such-option"]).failed(2, &["--no-such-option"]);
+    Profinfer::run(["-e", "on ggml_op < count() >"]).failed(2, &["--pid"]);
+    Profinfer::run(["-e", "on ggml_op < count() >", "--pid", "1", "--format", "poetry"]).failed(2, &["poetry"]);
+}
+
+#[test]
+fn a_plan_needs_no_process() {
+    let output = with_script("plan", RIGHT);
+    printed(&output, &["ggml_op", "ops", "name"]);
+    assert_eq!(output.stdout, with_script("plan", RIGHT).stdout, "it is always the same");
+}
+
+#[test]
+fn a_code_is_explained() {
+    printed(&Profinfer::run(["explain", "PI0102"]), &["PI0102", "where"]);
+    let output = Profinfer::run(["explain", "PI9999"]);
+    assert!(output.code.is_some_and(|code| code != 0), "exit code {:?}", output.code);
+    assert!(output.stderr.contains("PI9999"), "it said:\n{}", output.stderr);
+}
+
+#[test]
+fn a_scripts_help_lists_its_parameters() {
+    let (_folder, path) = script(RIGHT);
+    let output = Profinfer::run([path.as_os_str(), "--help".as_ref()]);
+    printed(&output, &["Where the time goes.", "top", "Rows to show.", "20"]);
+}
+
+#[test]
+fn a_parameter_is_checked() {
+    let (_folder, path) = script(RIGHT);
+    let with =
+        |set: &str| Profinfer::run([path.as_os_str(), "--pid".as_ref(), "1".as_ref(), "-P".as_ref(), set.as_ref()]);
+    let unknown = with("tpo=5");
+    assert!(matches!(unknown.code, Some(1 | 2)), "exit code {:?}", unknown.code);
+    assert!(unknown.stderr.contains("tpo") && unknown.stderr.contains("top"), "it said:\n{}", unknown.stderr);
+    let wrong = with("top=many");
+    assert!(matches!(wrong.code, Some(1 | 2)), "exit code {:?}", wrong.code);
+    assert!(wrong.stderr.contains("many"), "it said:\n{}", wrong.stderr);
+}
+
+/// A shell takes an unquoted `<` for itself; what is left has no body.
+#[test]
+fn a_text_that_a_shell_has_eaten_from_gets_a_hint() {
+    Profinfer::run(["-e", "on ggml_op", "--pid", "1"]).failed(1, &["quote"]);
+}
+
+#[test]
+fn garbage_is_an_error_and_never_a_crash() {
+    for text in ["<", "on", "on ggml_op <", "\u{1}\u{2}", "((((((((", "on ggml_op < count() by >", "🦀", "\"", "/*"] {
+        let output = Profinfer::run(["-e", text, "--pid", "1"]);
+        output.failed(1, &["error"]);
+    }
+    let deep = format!("on ggml_op where ({}dur > 1ms{}) < count() >", "(".repeat(5000), ")".repeat(5000));
+    Profinfer::run(["-e", &deep, "--pid", "1"]).failed(1, &["error"]);
+}
+
+/// What the README shows can be run as it stands.
+#[test]
+fn the_scripts_of_the_readme_and_the_demo_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).or_fail("README.md");
+    let shown: Vec<&str> = readme.split("-e '").skip(1).filter_map(|rest| Some(rest.split_once('\'')?.0)).collect();
+    assert!(shown.len() >= 4, "scripts of the README: {shown:#?}");
+    for script in shown {
+        let output = with_script("check", script);
+        assert_eq!(output.code, Some(0), "{script}\n{}", output.stderr);
+    }
+    let demo = root.join("xtask/demo.pi");
+    let output = Profinfer::run(["check".as_ref(), demo.as_os_str()]);
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+}

