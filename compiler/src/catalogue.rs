@@ -52,11 +52,37 @@ impl Exports {
     }
 }
 
-/// A struct.
-#[derive(Debug, Clone)]
+/// A struct: one layout, or several of which the target's exports decide.
+#[derive(Debug, Clone, Default)]
 pub struct Struct {
+    /// The layouts in the order they are described; the first that fits is taken.
+    pub layouts: Vec<StructLayout>,
+}
+
+/// One layout of a struct.
+#[derive(Debug, Clone)]
+pub struct StructLayout {
+    /// Which builds have it; all, where none is written.
+    pub condition: Option<Exports>,
     /// Its fields.
     pub fields: IndexMap<String, Placed>,
+}
+
+impl Struct {
+    /// The field as the first layout that has it describes it. Its type is the same in all; its offset may not be.
+    pub fn field(&self, name: &str) -> Option<&Placed> {
+        self.layouts.iter().find_map(|l| l.fields.get(name))
+    }
+
+    /// The names of all fields.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.layouts.iter().flat_map(|l| l.fields.keys()).map(String::as_str)
+    }
+
+    /// The layout of a target that exports what `has` says.
+    pub fn layout(&self, has: &dyn Fn(&str) -> bool) -> Option<&StructLayout> {
+        self.layouts.iter().find(|l| l.condition.as_ref().is_none_or(|c| c.holds(has)))
+    }
 }
 
 /// A field of a struct.
@@ -191,7 +217,7 @@ impl Catalogue {
         for item in &program.items {
             match &item.kind {
                 ast::ItemKind::Struct(s) => {
-                    c.structs.insert(s.name.node.clone(), Struct { fields: IndexMap::new() });
+                    c.structs.entry(s.name.node.clone()).or_default();
                 }
                 ast::ItemKind::Enum(e) => {
                     c.enums.insert(e.name.node.clone(), read_enum(e));
@@ -227,7 +253,7 @@ impl Catalogue {
                     }
                 }
                 ast::ItemKind::Struct(s) => {
-                    let fields = s
+                    let fields: IndexMap<String, Placed> = s
                         .fields
                         .iter()
                         .filter_map(|f| match c.type_of(&f.ty) {
@@ -241,7 +267,10 @@ impl Catalogue {
                             }
                         })
                         .collect();
-                    c.structs[&s.name.node] = Struct { fields };
+                    match c.layout_of(s, fields) {
+                        Ok(layout) => c.structs[&s.name.node].layouts.push(layout),
+                        Err(d) => errors.push(d),
+                    }
                 }
                 ast::ItemKind::Fn(f) => {
                     c.fns.insert(f.name.node.clone(), f.clone());
@@ -296,6 +325,21 @@ impl Catalogue {
             Some(n) => Type::Array(Box::new(base), mem_of(t).unwrap_or(Mem::WORD), n),
             None => base,
         })
+    }
+
+    /// A layout of a struct, which has to agree with those before it on the types of fields.
+    fn layout_of(&self, s: &ast::StructDef, fields: IndexMap<String, Placed>) -> Result<StructLayout, Diagnostic> {
+        let condition = s.condition.as_ref().map(read_condition).transpose()?;
+        for field in &s.fields {
+            let (name, known) = (&field.name, self.structs[&s.name.node].field(&field.name.node));
+            if let (Some(known), Some(new)) = (known, fields.get(&name.node))
+                && (&known.ty, known.mem) != (&new.ty, new.mem)
+            {
+                return Err(Diagnostic::error("PI0210", format!("`{}` has another type in another layout", name.node))
+                    .at(field.ty.span, "not as above"));
+            }
+        }
+        Ok(StructLayout { condition, fields })
     }
 
     fn read_point(&self, p: &ast::PointDef) -> Result<Point, Diagnostic> {

@@ -87,9 +87,9 @@ impl<'a> Lowering<'a> {
             Kind::Absent => Expr::Absent,
             Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
             Kind::Arg(_, name) => Expr::Arg(name.clone()),
-            Kind::Load { base, offset, index, mem: Some(mem) } => Expr::Load {
+            Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
                 base: Box::new(self.open(base)?),
-                offset: *offset,
+                place: place.clone(),
                 index: match index {
                     Some((i, scale)) => Some((Box::new(self.open(i)?), *scale)),
                     None => None,
@@ -204,7 +204,9 @@ impl<'a> Lowering<'a> {
         let mut sources = Vec::new();
         for load in all {
             match &load.kind {
-                Kind::Load { base, offset, index: None, mem: None } => sources.push((self.open(base)?, *offset)),
+                Kind::Load { base, place, index: None, mem: None } => {
+                    sources.push((self.open(base)?, place.clone()));
+                }
                 _ => return Err(cannot(load)),
             }
         }

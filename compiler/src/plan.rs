@@ -6,7 +6,7 @@ use profinfer_lang::span::Span;
 
 use crate::catalogue::{Enum, Start, Stop, Struct, Template};
 use crate::pattern::Pattern;
-use crate::typed::{AccumHow, PointId, SeriesHow};
+use crate::typed::{AccumHow, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A compiled script.
@@ -96,8 +96,8 @@ pub struct Capture {
 pub enum CaptureValue {
     /// A number, 8 bytes.
     Number(Expr),
-    /// Text at the first of these addresses (pointer, offset) that is there, `len` bytes, zeros behind its end.
-    Text(Vec<(Expr, i64)>, u32),
+    /// Text at the first of these addresses (pointer, place) that is there, `len` bytes, zeros behind its end.
+    Text(Vec<(Expr, Place)>, u32),
     /// The thread's name, 16 bytes.
     Comm,
 }
@@ -163,8 +163,8 @@ pub enum Expr {
     Load {
         /// The pointer.
         base: Box<Expr>,
-        /// Bytes behind it.
-        offset: i64,
+        /// Where behind it.
+        place: Place,
         /// A run-time index, in units of so many bytes.
         index: Option<(Box<Expr>, u32)>,
         /// Its form.

@@ -10,7 +10,7 @@ use profinfer_lang::span::Span;
 
 use crate::catalogue::{Catalogue, Template};
 use crate::pattern::{Alt, Pattern};
-use crate::typed::{Accum, AccumHow, Common, Kind, PointId, Series, SeriesHow, Typed};
+use crate::typed::{Accum, AccumHow, Common, Kind, Place, PointId, Series, SeriesHow, Typed};
 use crate::types::{ArithOp, CmpOp, Mem, Type, arithmetic};
 
 /// Words of the language that are column functions, not scalar ones.
@@ -314,19 +314,15 @@ impl<'a> Resolver<'a> {
         let base = self.expr(base, scope, None)?;
         match &base.ty {
             Type::Ptr(of) => {
-                let fields = &self.catalogue.structs[of].fields;
-                let Some(placed) = fields.get(&member.node) else {
+                let described = &self.catalogue.structs[of];
+                let Some(placed) = described.field(&member.node) else {
                     return Err(Diagnostic::error("PI0202", format!("`{of}` has no field `{}`", member.node))
                         .at(member.span, "unknown field")
-                        .help_near(
-                            &member.node,
-                            fields.keys().map(String::as_str),
-                            "see the struct in the engine description",
-                        ));
+                        .help_near(&member.node, described.names(), "see the struct in the engine description"));
                 };
                 let (mem, ty) = (placed.mem, placed.ty.clone());
-                let offset = placed.offset as i64;
-                Ok(Typed::new(Kind::Load { base: Box::new(base), offset, index: None, mem }, ty, span))
+                let place = Place { field: Some((of.clone(), member.node.clone())), offset: 0 };
+                Ok(Typed::new(Kind::Load { base: Box::new(base), place, index: None, mem }, ty, span))
             }
             ty => Err(Diagnostic::error("PI0301", format!("`.{}` needs a struct, this is {ty}", member.node))
                 .at(base.span, "not a struct")),
@@ -355,25 +351,25 @@ impl<'a> Resolver<'a> {
                 .at(index.span, format!("0 to {}", len.saturating_sub(1))));
         }
         // An array inside a struct is the struct's memory; a pointer is followed.
-        let (pointer, offset) = match (len, base.kind) {
-            (Some(_), Kind::Load { base, offset, index: None, .. }) => (base, offset),
-            (_, kind) => (Box::new(Typed::new(kind, base.ty.clone(), base.span)), 0),
+        let (pointer, place) = match (len, base.kind) {
+            (Some(_), Kind::Load { base, place, index: None, .. }) => (base, place),
+            (_, kind) => (Box::new(Typed::new(kind, base.ty.clone(), base.span)), Place::default()),
         };
         let kind = match index.kind {
-            Kind::Int(i) => {
-                Kind::Load { base: pointer, offset: offset + i * i64::from(mem.size), index: None, mem: Some(mem) }
-            }
+            Kind::Int(i) => Kind::Load {
+                base: pointer,
+                place: Place { offset: place.offset + i * i64::from(mem.size), ..place },
+                index: None,
+                mem: Some(mem),
+            },
             _ if len.is_some() => {
                 return Err(Diagnostic::error("PI0314", "an array's index is a number here")
                     .at(index.span, "not a constant")
                     .help("write the number: ne[0]"));
             }
-            _ => Kind::Load {
-                base: pointer,
-                offset,
-                index: Some((Box::new(index), u32::from(mem.size))),
-                mem: Some(mem),
-            },
+            _ => {
+                Kind::Load { base: pointer, place, index: Some((Box::new(index), u32::from(mem.size))), mem: Some(mem) }
+            }
         };
         Ok(Typed::new(kind, elem, span))
     }

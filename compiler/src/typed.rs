@@ -51,8 +51,8 @@ pub enum Kind {
     Load {
         /// The pointer.
         base: Box<Typed>,
-        /// Bytes behind it.
-        offset: i64,
+        /// Where behind it.
+        place: Place,
         /// A run-time index, in units of so many bytes.
         index: Option<(Box<Typed>, u32)>,
         /// A number of that form, or text if none.
@@ -96,6 +96,27 @@ pub enum Kind {
     Readable(Box<Typed>),
     /// It is not absent.
     Has(Box<Typed>),
+}
+
+/// A place behind a pointer: a field, whose offset the target decides, and bytes from there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Place {
+    /// The struct and its field.
+    pub field: Option<(String, String)>,
+    /// Bytes from there.
+    pub offset: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((_, field)) = &self.field {
+            write!(f, ".{field}")?;
+        }
+        if self.offset != 0 || self.field.is_none() {
+            write!(f, "[+{}]", self.offset)?;
+        }
+        Ok(())
+    }
 }
 
 /// What every event has.
@@ -312,16 +333,8 @@ impl fmt::Display for Typed {
             Kind::Word(_, word) => f.write_str(word),
             Kind::EnumCount(name) => write!(f, "count({name})"),
             Kind::Arg(_, name) => f.write_str(name),
-            Kind::Load { base, offset, index, mem } => {
-                match index {
-                    Some((i, scale)) => write!(f, "{base}[+{offset} + {i}*{scale}]")?,
-                    None => write!(f, "{base}[+{offset}]")?,
-                }
-                match mem {
-                    Some(m) => write!(f, ":{}{}", if m.signed { 'i' } else { 'u' }, u32::from(m.size) * 8),
-                    None => f.write_str(":str"),
-                }
-            }
+            Kind::Load { base, place, index: Some((i, scale)), .. } => write!(f, "{base}{place}[{i} * {scale}]"),
+            Kind::Load { base, place, .. } => write!(f, "{base}{place}"),
             Kind::Dur(_) => f.write_str("dur"),
             Kind::Start(_) => f.write_str("time"),
             Kind::Common(c) => f.write_str(match c {

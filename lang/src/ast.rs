@@ -472,13 +472,15 @@ pub struct Engine {
     pub condition: Expr,
 }
 
-/// `struct NAME (size N)? { FIELD: TYPE @ OFFSET … }`
+/// `struct NAME (size N)? (where (COND))? { FIELD: TYPE @ OFFSET … }`
 #[derive(Debug, Clone, PartialEq)]
 pub struct StructDef {
     /// The name.
     pub name: Ident,
     /// Its size in bytes, where written.
     pub size: Option<Spanned<u64>>,
+    /// Which builds have this layout, where several are described; as for [`Engine`].
+    pub condition: Option<Expr>,
     /// Its fields.
     pub fields: Vec<StructField>,
 }

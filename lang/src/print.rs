@@ -119,6 +119,10 @@ impl Printer {
                 let size = def.size.as_ref().map_or(String::new(), |s| format!(" size {}", s.node));
                 self.spanned(&format!("struct {}{size}", def.name.node), item.span);
                 self.within(|p| {
+                    if let Some(condition) = &def.condition {
+                        let condition = p.expr(condition);
+                        p.line(&format!("where {condition}"));
+                    }
                     for field in &def.fields {
                         let ty = p.ty(&field.ty);
                         p.spanned(&format!("{}: {ty} @ {}", field.name.node, field.offset.node), field.name.span);

@@ -136,7 +136,8 @@ impl Asm {
             let distance = places[target] as i64 - places[at] as i64 - 1;
             insns[places[at]].off = i16::try_from(distance).map_err(|_| BuildError::TooLong(self.insns.len()))?;
         }
-        let relocs = self.relocs.into_iter().filter(|r| reached[r.at]).map(|r| Reloc { at: places[r.at], ..r }).collect();
+        let relocs =
+            self.relocs.into_iter().filter(|r| reached[r.at]).map(|r| Reloc { at: places[r.at], ..r }).collect();
         Ok(Code { insns, relocs })
     }
 

@@ -313,7 +313,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         fresh.value = Some(layout.fresh_row(plan, t));
         for (s, slot) in table.slots.iter().enumerate() {
             if matches!(slot.how, SlotHow::Hist(k) if k > 0) {
-                let entries = (table.limit * BUCKETS_PER_ROW).clamp(4096, 4_000_000) as u32;
+                let entries = (table.limit * BUCKETS_PER_ROW).clamp(4096, 262_144) as u32;
                 let name = format!("h{s}_{}", table.name);
                 let buckets = maps.add(MapId::Hist(t, s), &name, MapKind::Hash, (l.key_size + 8, 8), entries);
                 buckets.swapped = table.cleared;

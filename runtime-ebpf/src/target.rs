@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use profinfer_compiler::pattern::Pattern;
-use profinfer_compiler::typed::PointId;
+use profinfer_compiler::typed::{Place, PointId};
 
 /// The processor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct TargetFacts {
     pub arch: Arch,
     /// Words of enums in the order of their numbers (number, word).
     pub enums: HashMap<String, Vec<(i64, String)>>,
+    /// Offsets of the fields of its structs, in bytes.
+    pub structs: HashMap<String, HashMap<String, u64>>,
     /// Points that it has.
     pub available: Vec<bool>,
     /// Starts of each point that it has.
@@ -83,6 +85,14 @@ pub struct TargetFacts {
 }
 
 impl TargetFacts {
+    /// Bytes from a pointer to a place behind it; none if the target's struct lacks the field.
+    pub fn offset(&self, place: &Place) -> Option<i64> {
+        match &place.field {
+            None => Some(place.offset),
+            Some((of, field)) => self.structs.get(of)?.get(field).map(|at| *at as i64 + place.offset),
+        }
+    }
+
     /// The number of a word, if the target has it.
     pub fn number(&self, of: &str, word: &str) -> Option<i64> {
         self.enums.get(of)?.iter().find(|(_, w)| w == word).map(|(n, _)| *n)

@@ -117,10 +117,11 @@ impl Builder<'_> {
 
     fn struct_def(&mut self, node: Node<'_>) -> Option<StructDef> {
         let mut parts = children(node);
-        let mut def = StructDef { name: self.ident(&parts.next()?), size: None, fields: Vec::new() };
+        let mut def = StructDef { name: self.ident(&parts.next()?), size: None, condition: None, fields: Vec::new() };
         for part in parts {
             match part.as_rule() {
                 Rule::integer => def.size = self.integer(part),
+                Rule::filter => def.condition = self.expr(children(part).next()?),
                 Rule::struct_field => {
                     let mut field = children(part).filter(|n| n.as_rule() != Rule::doc);
                     def.fields.push(StructField {

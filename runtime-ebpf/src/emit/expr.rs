@@ -37,9 +37,12 @@ impl Emit<'_> {
                 None => self.absent(),
             },
             Expr::Arg(name) => self.argument(name, point, phase),
-            Expr::Load { base, offset, index, mem } => {
+            Expr::Load { base, place, index, mem } => {
                 let index = index.as_ref().map(|(i, scale)| (&**i, *scale));
-                self.memory(base, *offset, index, *mem, point, phase)
+                match self.target.offset(place) {
+                    Some(offset) => self.memory(base, offset, index, *mem, point, phase),
+                    None => self.absent(),
+                }
             }
             Expr::Capture(of, i) => self.from_record(*of, self.layout.points[*of].captures[*i], point),
             Expr::Accum(of, i) => self.from_record(*of, self.layout.points[*of].accums[*i], point),

@@ -117,15 +117,15 @@ impl Emit<'_> {
                 }
                 let done = self.asm.label();
                 let mut certain = false;
-                for (base, offset) in sources {
-                    if self.lacks(base, point, phase) {
+                for (base, place) in sources {
+                    let Some(offset) = self.target.offset(place).filter(|_| !self.lacks(base, point, phase)) else {
                         continue;
-                    }
+                    };
                     let next = self.asm.label();
                     certain = !self.address(base, point, phase, next);
                     self.asm.mov(R3, R0);
-                    if *offset != 0 {
-                        self.asm.alu_imm(Alu::Add, R3, *offset as i32);
+                    if offset != 0 {
+                        self.asm.alu_imm(Alu::Add, R3, offset as i32);
                     }
                     self.asm.mov(R1, to);
                     self.asm.alu_imm(Alu::Add, R1, i32::from(at));

@@ -100,6 +100,15 @@ impl Target {
             };
             enums.insert(name.clone(), words);
         }
+        let exported = |symbol: &str| modules.iter().any(|m| m.exports(symbol));
+        let structs = plan
+            .structs
+            .iter()
+            .filter_map(|(name, s)| {
+                let fields = &s.layout(&exported)?.fields;
+                Some((name.clone(), fields.iter().map(|(f, placed)| (f.clone(), placed.offset)).collect()))
+            })
+            .collect();
         let has = |symbols: &[String]| symbols.iter().any(|s| modules.iter().any(|m| m.function(s).is_some()));
         let starts: Vec<Vec<bool>> =
             plan.points.iter().map(|p| p.starts.iter().map(|s| has(&s.symbols)).collect()).collect();
@@ -116,7 +125,7 @@ impl Target {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
-        let facts = TargetFacts { arch, enums, available, starts };
+        let facts = TargetFacts { arch, enums, structs, available, starts };
         Some(Target { facts, engine, assumed, modules: modules.to_vec() })
     }
 
