@@ -8,6 +8,9 @@ use profinfer_lang::span::Span;
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
 
+/// The longest text of a struct that is read, in bytes.
+const MAX_TEXT: u64 = 256;
+
 /// An engine description.
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
@@ -296,7 +299,14 @@ impl Catalogue {
     pub fn type_of(&self, t: &ast::TypeRef) -> Result<Type, Diagnostic> {
         let word = t.name.node.as_str();
         let base = match (word, &t.of) {
-            ("str", None) => return Ok(Type::Str(t.len.unwrap_or(0) as u32)),
+            ("str", None) => {
+                return match t.len {
+                    Some(n @ 1..=MAX_TEXT) => Ok(Type::Str(n as u32)),
+                    _ => Err(Diagnostic::error("PI0210", "text in a struct has a length of 1 to 256 bytes")
+                        .at(t.span, "how long is it?")
+                        .help("write it in brackets: str[64]")),
+                };
+            }
             ("ptr", None) => Type::Address,
             ("ptr", Some(of)) if of.node == "ptr" => Type::PtrPtr,
             ("ptr", Some(of)) => match Mem::of_word(&of.node) {
@@ -446,7 +456,7 @@ fn read_enum(e: &ast::EnumDef) -> Enum {
     for v in &e.variants {
         let n = v.value.unwrap_or(next);
         words.insert(v.name.node.clone(), n);
-        next = n + 1;
+        next = n.saturating_add(1);
     }
     Enum { table: e.table.as_ref().map(|t| t.node.clone()), words }
 }

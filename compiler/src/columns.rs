@@ -4,9 +4,10 @@ use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
+use crate::faults::{HelpNear, consequence, not_yet, with_unit_hint};
 use crate::lower::{Lowering, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, OutColumn, Slot, SlotHow};
-use crate::resolve::{AGGREGATES, HelpNear, LATER, Resolver, Scope, not_yet};
+use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::{ArithOp, Type, arithmetic};
 
@@ -20,15 +21,30 @@ pub(crate) struct Columns<'c, 'a> {
     point: PointId,
     slots: Vec<Slot>,
     columns: Vec<OutColumn>,
+    /// Every sum has a count of its own, so that groups of one table lie alike whatever may be absent in them.
+    uniform: bool,
+    /// Where each column is written.
+    spans: Vec<Span>,
 }
 
 impl<'c, 'a> Columns<'c, 'a> {
-    pub(crate) fn new(resolver: &'c Resolver<'a>, lowering: &'c mut Lowering<'a>, point: PointId) -> Self {
-        Self { resolver, lowering, point, slots: Vec::new(), columns: Vec::new() }
+    pub(crate) fn new(
+        resolver: &'c Resolver<'a>,
+        lowering: &'c mut Lowering<'a>,
+        point: PointId,
+        uniform: bool,
+    ) -> Self {
+        Self { resolver, lowering, point, slots: Vec::new(), columns: Vec::new(), uniform, spans: Vec::new() }
     }
 
-    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>) {
-        (self.slots, self.columns)
+    /// The slots, the columns, and where each of these is written.
+    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>, Vec<Span>) {
+        (self.slots, self.columns, self.spans)
+    }
+
+    fn push(&mut self, column: OutColumn, c: &ast::Column) {
+        self.columns.push(column);
+        self.spans.push(c.name.as_ref().map_or(c.expr.span, |n| n.span));
     }
 
     /// Adds a column; `quantile` with several shares adds several.
@@ -44,7 +60,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                     Some(given) => format!("{}_p{}", given.node, p * 100.0),
                     None => name.split(',').next().map_or_else(String::new, |head| format!("{head},{p})")),
                 };
-                self.columns.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) });
+                self.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) }, c);
             }
             return Ok(());
         }
@@ -56,7 +72,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                 .at(c.expr.span, "nothing is counted or added up here")
                 .help("wrap it: sum(x), avg(x), max(x), hist(x); or make it a key behind `by`"));
         }
-        self.columns.push(OutColumn { name, ty, value });
+        self.push(OutColumn { name, ty, value }, c);
         Ok(())
     }
 
@@ -65,6 +81,9 @@ impl<'c, 'a> Columns<'c, 'a> {
             ExprKind::Paren(inner) => self.column(inner),
             ExprKind::Unary(UnaryOp::Neg, inner) => {
                 let (value, ty) = self.column(inner)?;
+                if matches!(value, ColumnExpr::Hist(_)) {
+                    return Err(not_a_number(e.span));
+                }
                 Ok((ColumnExpr::Neg(Box::new(value)), ty))
             }
             ExprKind::Binary(op, a, b) => {
@@ -82,15 +101,14 @@ impl<'c, 'a> Columns<'c, 'a> {
                 };
                 let ((va, ta), (vb, tb)) = (self.column(a)?, self.column(b)?);
                 if matches!(va, ColumnExpr::Hist(_)) || matches!(vb, ColumnExpr::Hist(_)) {
-                    return Err(Diagnostic::error("PI0311", "a histogram is no number to compute with")
-                        .at(e.span, "here")
-                        .help("use sum(x), avg(x) or quantile(x, 0.5)"));
+                    return Err(not_a_number(e.span));
                 }
                 let ty = arithmetic(op, &ta, &tb).ok_or_else(|| {
-                    Diagnostic::error("PI0302", format!("`{}` of {ta} and {tb}", op.symbol()))
+                    let d = Diagnostic::error("PI0302", format!("`{}` of {ta} and {tb}", op.symbol()))
                         .at(e.span, "units do not go together")
                         .note(a.span, ta.to_string())
-                        .note(b.span, tb.to_string())
+                        .note(b.span, tb.to_string());
+                    with_unit_hint(d, &ta, &tb)
                 })?;
                 Ok((ColumnExpr::Arith(op, Box::new([va, vb])), ty))
             }
@@ -100,6 +118,7 @@ impl<'c, 'a> Columns<'c, 'a> {
             ExprKind::Call { name, .. } if LATER.contains(&name.node.as_str()) => {
                 Err(not_yet(&format!("`{}`", name.node), e.span))
             }
+            ExprKind::Call { name, .. } if self.resolver.broken.contains(&name.node) => Err(consequence(e.span)),
             ExprKind::Call { name, .. } if !self.is_scalar(&name.node) => {
                 let names = AGGREGATES.iter().copied();
                 Err(Diagnostic::error("PI0206", format!("no column function is called `{}`", name.node))
@@ -120,7 +139,8 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     fn is_scalar(&self, name: &str) -> bool {
-        ["first", "if", "has", "number_after", "match", "concat", "readable"].contains(&name)
+        SCALARS.contains(&name)
+            || name.contains('.')
             || self.resolver.fns.contains_key(name)
             || self.resolver.catalogue().fns.contains_key(name)
     }
@@ -140,6 +160,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                 [] => Ok((ColumnExpr::Slot(self.slot(SlotHow::Count, None, false), None), Type::Int)),
                 _ => Err(usage("count()").help("to count some events, put the condition into where ( … )")),
             },
+            "min" | "max" if args.len() == 2 => Err(not_yet(&format!("`{name}` of two values"), span)),
             "sum" | "min" | "max" => {
                 let of = one(self)?;
                 let how = match name {
@@ -147,19 +168,19 @@ impl<'c, 'a> Columns<'c, 'a> {
                     "min" => SlotHow::Min,
                     _ => SlotHow::Max,
                 };
-                let (slot, present) = self.number_slot(how, &of, name != "sum")?;
+                let (slot, present) = self.number_slot(how, &of)?;
                 Ok((ColumnExpr::Slot(slot, present), of.ty))
             }
             "avg" => {
                 let of = one(self)?;
-                let (sum, present) = self.number_slot(SlotHow::Sum, &of, true)?;
+                let (sum, present) = self.number_slot(SlotHow::Sum, &of)?;
                 let n = present.unwrap_or_else(|| self.slot(SlotHow::Count, None, false));
                 let ty = if of.ty == Type::Int { Type::Ratio } else { of.ty };
                 Ok((ColumnExpr::Avg(sum, n), ty))
             }
             "share" => {
                 let of = one(self)?;
-                let (sum, _) = self.number_slot(SlotHow::Sum, &of, false)?;
+                let (sum, _) = self.number_slot(SlotHow::Sum, &of)?;
                 Ok((ColumnExpr::Share(sum), Type::Ratio))
             }
             "rate" => {
@@ -167,7 +188,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                     [] => return Ok((ColumnExpr::Rate(self.slot(SlotHow::Count, None, false)), Type::PerSecond)),
                     _ => one(self)?,
                 };
-                let (sum, _) = self.number_slot(SlotHow::Sum, &of, false)?;
+                let (sum, _) = self.number_slot(SlotHow::Sum, &of)?;
                 let ty = match of.ty {
                     Type::Bytes => Type::BytesPerSecond,
                     Type::Duration => Type::Ratio,
@@ -238,7 +259,7 @@ impl<'c, 'a> Columns<'c, 'a> {
         if of.ty == Type::Bool && of.stage() != Stage::User {
             return Ok(Typed { ty: Type::Int, ..of });
         }
-        if of.ty.is_quantity() && of.ty != Type::Ratio {
+        if of.ty.is_quantity() && reads_text(&of) {
             return Err(not_yet("an aggregation over a number found in a name", e.span)
                 .help("make it a key: < count() by layer >"));
         }
@@ -255,19 +276,11 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     /// A slot for `of`, and where it may be absent a count of the events in which it is not.
-    fn number_slot(
-        &mut self,
-        how: SlotHow,
-        of: &Typed,
-        need_count: bool,
-    ) -> Result<(usize, Option<usize>), Diagnostic> {
+    fn number_slot(&mut self, how: SlotHow, of: &Typed) -> Result<(usize, Option<usize>), Diagnostic> {
         let nullable = may_be_absent(of);
         let expr = self.lowering.close(of, self.point)?;
         let slot = self.slot(how, Some(expr.clone()), nullable);
-        let present = match (nullable, need_count) {
-            (true, _) => Some(self.slot(SlotHow::Present, Some(expr), true)),
-            (false, _) => None,
-        };
+        let present = (nullable || self.uniform).then(|| self.slot(SlotHow::Present, Some(expr), nullable));
         Ok((slot, present))
     }
 
@@ -277,10 +290,24 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 }
 
+/// Whether a number is found in a text.
+fn reads_text(e: &Typed) -> bool {
+    matches!(e.kind, Kind::NumberAfter(..) | Kind::Select(..)) || e.children().into_iter().any(reads_text)
+}
+
+fn not_a_number(span: Span) -> Diagnostic {
+    Diagnostic::error("PI0311", "a histogram is no number to compute with")
+        .at(span, "here")
+        .help("use sum(x), avg(x) or quantile(x, 0.5)")
+}
+
 /// Whether a number may be absent: it hangs on a pointer, an enclosing event or the event before.
 fn may_be_absent(e: &Typed) -> bool {
     match &e.kind {
         Kind::Int(_) | Kind::Dur(_) | Kind::Common(_) | Kind::Bool(_) | Kind::Cmp(..) | Kind::Matches(..) => false,
+        Kind::And(_) | Kind::Or(_) | Kind::Not(_) | Kind::Has(_) => false,
+        // A division by zero is absent.
+        Kind::Arith(ArithOp::Div | ArithOp::Rem, ab) if !matches!(ab[1].kind, Kind::Int(n) if n != 0) => true,
         Kind::Arith(_, ab) => ab.iter().any(may_be_absent),
         _ => true,
     }

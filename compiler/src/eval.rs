@@ -1,4 +1,11 @@
 //! Evaluates user-space expressions over decoded key fields.
+//!
+//! **Absent** behaves here as it does in the kernel: arithmetic with it is absent, and every comparison with it is false,
+//! `!=` and negated patterns included. `not` is a plain reversal: where `x` is absent, `(x = 3)` and `(x != 3)` are both
+//! false, so `not (x = 3)` is true. To ask only of values that are there, write `(x != 3)` or `(has(x) and not (x = 3))`.
+//!
+//! Whole numbers stay whole; where a sum or product leaves 64 bits it goes on as a number with a fraction, and a quotient
+//! always is one. A division by zero is absent.
 
 use std::cmp::Ordering;
 
@@ -47,7 +54,8 @@ pub fn eval(e: &UserExpr, fields: &[Value], counts: EnumCounts<'_>) -> Value {
         UserExpr::Matches(a, p) => Value::Bool(match go(a) {
             Value::Int(n) => p.matches_number(n),
             Value::Text(s) => p.matches_text(&s),
-            _ => false,
+            Value::Bool(b) => p.matches_number(i64::from(b)),
+            Value::Float(_) | Value::Absent => false,
         }),
         UserExpr::NumberAfter(a, mark) => match go(a) {
             Value::Text(s) => number_after(&s, mark).map_or(Value::Absent, Value::Int),

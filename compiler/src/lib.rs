@@ -9,10 +9,14 @@
 //! 5. `columns` turns aggregations into slots of a row.
 //! 6. [`compile`] puts clauses together to tables and actions: the [`plan::Plan`].
 
+mod actions;
 pub mod catalogue;
+mod clauses;
 mod columns;
 pub mod compile;
+mod display;
 pub mod eval;
+mod faults;
 mod lower;
 pub mod params;
 pub mod pattern;

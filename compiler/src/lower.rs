@@ -237,7 +237,8 @@ impl<'a> Lowering<'a> {
                 if hidden && stage == Stage::Close && e.ty.is_quantity() && !is_word_like(e) {
                     return Err(Diagnostic::error("PI0316", "this condition would need a row for every event")
                         .at(e.span, "differs from event to event")
-                        .help("join conditions with `and`: each part is then decided where it can be"));
+                        .help("join conditions with `and`: each part is then decided where it can be")
+                        .help("multiply rather than divide: (dur > 2 * x), not (dur / x > 2)"));
                 }
                 let source = KeySource::Number(self.close(e, point)?);
                 let field = KeyField { text: e.to_string(), source, ty: e.ty.clone() };
@@ -361,7 +362,10 @@ pub(crate) fn cannot(e: &Typed) -> Diagnostic {
     match &e.ty {
         Type::Array(_, _, n) => d.help(format!("write which element: [0] to [{}]", n.saturating_sub(1))),
         Type::Str(_) => d.help("texts can be keys and be held against patterns, not added up"),
-        Type::Ratio => d.help("the kernel has whole numbers only: multiply first, or divide the columns"),
+        Type::Ratio | Type::PerSecond | Type::BytesPerSecond => {
+            d.help("the kernel has whole numbers only: divide the columns, sum(a) / sum(b)")
+        }
+        t if t.is_quantity() => d.help("the kernel has whole numbers only: use whole numbers, or compute with the columns"),
         _ => d.help("use it as a key or in a condition of its own"),
     }
 }

@@ -4,7 +4,8 @@ use profinfer_lang::ast::{self, ExprKind, ItemKind};
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::Catalogue;
-use crate::resolve::{HelpNear, Resolver, Scope};
+use crate::faults::{HelpNear, twice};
+use crate::resolve::{Resolver, Scope};
 use crate::typed::{Kind, Typed};
 use crate::types::Type;
 
@@ -50,13 +51,13 @@ pub(crate) fn declare(
         match value_of(p, settings, resolver) {
             Ok(value) => {
                 if resolver.params.insert(p.name.node.clone(), value).is_some() {
-                    errors.push(
-                        Diagnostic::error("PI0205", format!("`${}` is there twice", p.name.node))
-                            .at(p.name.span, "a second time"),
-                    );
+                    errors.push(twice(&format!("${}", p.name.node), p.name.span));
                 }
             }
-            Err(d) => errors.push(d),
+            Err(d) => {
+                resolver.broken.insert(format!("${}", p.name.node));
+                errors.push(d);
+            }
         }
     }
     for (name, _) in settings {
@@ -85,18 +86,15 @@ fn value_of(p: &ast::Param, settings: &[(String, String)], resolver: &Resolver<'
         };
         let value = resolver.expr(default, Scope::constant(), Some(&ty))?;
         return fit(value, &ty).ok_or_else(|| {
-            Diagnostic::error("PI0208", format!("the default of `{}` is not {ty}", p.name.node))
-                .at(default.span, format!("not {ty}"))
+            let d = Diagnostic::error("PI0208", format!("the default of `{}` is not {ty}", p.name.node))
+                .at(default.span, format!("not {ty}"));
+            value_help(d, &ty)
         });
     };
     let refused = || {
-        Diagnostic::error("PI0208", format!("-P {name}={text}: this is not {ty}"))
-            .note(p.name.span, format!("declared here as {}", p.ty.name.node))
-            .help(match ty {
-                Type::Duration => "write a unit: 10us, 1.5ms, 2s".to_owned(),
-                Type::Bytes => "write a size: 4096, 64KiB, 1MB".to_owned(),
-                _ => format!("for example -P {name}=VALUE with {ty}"),
-            })
+        let d = Diagnostic::error("PI0208", format!("-P {name}={text}: this is not {ty}"))
+            .note(p.name.span, format!("declared here as {}", p.ty.name.node));
+        value_help(d, &ty)
     };
     if matches!(ty, Type::Str(_)) {
         return Ok(Typed::new(Kind::Str(text.clone()), ty, p.name.span));
@@ -105,6 +103,18 @@ fn value_of(p: &ast::Param, settings: &[(String, String)], resolver: &Resolver<'
     respan(&mut value, p.name.span);
     let value = resolver.expr(&value, Scope::constant(), Some(&ty)).map_err(|_| refused())?;
     fit(value, &ty).ok_or_else(refused)
+}
+
+/// How a value of a type is written.
+fn value_help(d: Diagnostic, ty: &Type) -> Diagnostic {
+    d.help(match ty {
+        Type::Duration => "write a unit: 10us, 1.5ms, 2s".to_owned(),
+        Type::Bytes => "write a size: 4096, 64KiB, 1MB".to_owned(),
+        Type::Bool => "write true or false".to_owned(),
+        Type::Str(_) => "write it in quotes: \"ffn_*\"".to_owned(),
+        Type::Enum(of) => format!("`profinfer list {of}` prints its words"),
+        _ => "write a number: 20, 0.5".to_owned(),
+    })
 }
 
 fn param_type(p: &ast::Param, catalogue: &Catalogue) -> Result<Type, Diagnostic> {

@@ -240,6 +240,8 @@ pub enum UserExpr {
 pub struct Table {
     /// Its name.
     pub name: String,
+    /// The table whose rows these stand with: itself, or the first of that name.
+    pub shown_with: usize,
     /// The point whose events it gathers.
     pub point: PointId,
     /// Conditions known when an event begins.

@@ -1,1 +1,299 @@
-//! The Plan as stable text.
+//! The Plan as stable text: for `profinfer plan`, and for tests that need no kernel.
+
+use std::fmt::Write;
+
+use crate::display::{Carried, Gathered, Kernel, User, duration};
+use crate::plan::{
+    Action, Capture, CaptureValue, ColumnExpr, Expr, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table, View,
+};
+use crate::typed::PointId;
+use crate::types::{Mem, Type};
+
+/// The width that lines are broken at.
+const WIDTH: usize = 112;
+
+/// Where the text behind the word of a line begins.
+const INDENT: usize = 12;
+
+/// Bytes of a histogram that lies in the row: one bucket per power of two, one for zero, one for all below.
+const INLINE_HIST: u32 = 65 * 8;
+
+/// `plan` as text: its points, outermost first, its tables, and what is done when. The same plan gives the same text.
+pub fn plan(plan: &Plan) -> String {
+    let mut out = Out(String::new());
+    out.head(&format!("engine {}", plan.engine));
+    for point in plan.outermost_first().into_iter().filter(|p| plan.points[*p].used) {
+        out.0.push('\n');
+        print_point(&mut out, plan, point);
+    }
+    for (i, table) in plan.tables.iter().enumerate() {
+        out.0.push('\n');
+        print_table(&mut out, plan, i, table);
+    }
+    if !(plan.begin.is_empty() && plan.timers.is_empty() && plan.end.is_empty()) {
+        out.0.push('\n');
+    }
+    out.actions("begin", plan, &plan.begin);
+    for timer in &plan.timers {
+        let word = if timer.repeats { "every" } else { "after" };
+        let period = i64::try_from(timer.period_ns).unwrap_or(i64::MAX);
+        out.actions(&format!("{word} {}", duration(period)), plan, &timer.actions);
+    }
+    out.actions("end", plan, &plan.end);
+    out.0
+}
+
+/// Lines of text under heads.
+struct Out(String);
+
+impl Out {
+    fn head(&mut self, text: &str) {
+        self.0.push_str(text);
+        self.0.push('\n');
+    }
+
+    /// A line `  word    text`, broken between words where it is too long. Text in quotes may be broken too.
+    fn line(&mut self, word: &str, text: &str) {
+        let mut line = format!("  {word:<width$}", width = INDENT - 2);
+        for (i, part) in text.split(' ').enumerate() {
+            let is_first = i == 0;
+            if !is_first && line.chars().count() + 1 + part.chars().count() > WIDTH {
+                self.head(line.trim_end());
+                line = " ".repeat(INDENT + 2);
+            } else if !is_first {
+                line.push(' ');
+            }
+            line.push_str(part);
+        }
+        self.head(line.trim_end());
+    }
+
+    /// One line each, the word on the first only.
+    fn lines(&mut self, word: &str, texts: impl Iterator<Item = String>) {
+        for (i, text) in texts.enumerate() {
+            self.line(if i == 0 { word } else { "" }, &text);
+        }
+    }
+
+    fn actions(&mut self, when: &str, plan: &Plan, actions: &[Action]) {
+        if actions.is_empty() {
+            return;
+        }
+        self.head(when);
+        for action in actions {
+            match action {
+                Action::Show(show) => {
+                    let table = &plan.tables[show.table];
+                    let view = match show.view {
+                        View::Table => "table",
+                        View::Hist => "hist",
+                        View::Json => "json",
+                        View::Csv => "csv",
+                    };
+                    let mut text = format!("{} as {view}", table.name);
+                    if let Some(rows) = show.top {
+                        let _ = write!(text, " top {rows}");
+                    }
+                    if let Some((by, descending)) = show.sort {
+                        let name = match by {
+                            SortBy::Key(i) => &table.keys[i].name,
+                            SortBy::Column(i) => &table.columns[i].name,
+                        };
+                        let _ = write!(text, " sort {name} {}", if descending { "desc" } else { "asc" });
+                    }
+                    if let Some(path) = &show.to {
+                        let _ = write!(text, " to {path:?}");
+                    }
+                    self.line("show", &text);
+                }
+                Action::Clear(table) => self.line("clear", &plan.tables[*table].name),
+                Action::Exit => self.line("exit", ""),
+            }
+        }
+    }
+}
+
+fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
+    let p = &plan.points[id];
+    let kernel = |expr: &Expr| Kernel { plan, point: id, expr }.to_string();
+    let optional = if p.wanted && p.optional { ", carry on without it" } else { "" };
+    let for_others = if p.wanted { "" } else { ", for others" };
+    out.head(&format!("point {}: {}{optional}{for_others}", p.name, p.template.word()));
+    out.lines(
+        "start",
+        p.starts.iter().map(|s| {
+            let args: Vec<String> = s.args.iter().map(|a| format!("{}: {}", a.name, arg_word(&a.ty, a.mem))).collect();
+            format!("{} ({}){}", s.symbols.join(" or "), args.join(", "), if s.optional { " ?" } else { "" })
+        }),
+    );
+    out.lines(
+        "stop",
+        p.stops.iter().map(|s| {
+            let at = if s.at_return { "return of " } else { "" };
+            format!("{at}{}{}", s.symbols.join(" or "), if s.optional { " ?" } else { "" })
+        }),
+    );
+    if !p.state_by.is_empty() {
+        out.line("state by", &p.state_by.iter().map(kernel).collect::<Vec<_>>().join(", "));
+    }
+    if let Some(only) = &p.only {
+        out.line("only", &kernel(only));
+    }
+    let name = |p: PointId| &plan.points[p].name;
+    let gate = match p.gate {
+        Gate::Run => "from the moment everything is attached".to_owned(),
+        Gate::Inside(outer) => format!("inside of a {} that counts", name(outer)),
+        Gate::Step(step) => format!("inside of a {} that counts, or outside of any", name(step)),
+    };
+    out.line("counts", &if p.step { format!("{gate}, whole ones only") } else { gate });
+    let mut at = 0;
+    out.lines(
+        "read",
+        p.captures.iter().map(|c| {
+            let line = format!("{at:>4} {:>3}B  {}", c.bytes(), capture(plan, id, c));
+            at += c.bytes();
+            line
+        }),
+    );
+    out.lines("gather", p.accums.iter().map(|a| Gathered(plan, a).to_string()));
+    out.lines("carry", p.series.iter().map(|s| Carried(plan, id, s).to_string()));
+    out.lines("check", p.checks.iter().map(|c| format!("{}  {}", without_outer_parens(&c.text), c.message)));
+}
+
+/// What is read: by the name it has in expressions, and how, where that is more than a number.
+fn capture(plan: &Plan, point: PointId, c: &Capture) -> String {
+    let kind = match &c.value {
+        CaptureValue::Number(_) => word(&c.ty),
+        CaptureValue::Text(sources, _) => {
+            let kernel = |(base, place)| format!("{}{place}", Kernel { plan, point, expr: base });
+            let all: Vec<String> = sources.iter().map(|(b, p)| kernel((b, p))).collect();
+            return match all.as_slice() {
+                [only] if *only == c.text => format!("{}: text", c.text),
+                _ => format!("{}: text at the first that is there", c.text),
+            };
+        }
+        CaptureValue::Comm => "text".to_owned(),
+    };
+    format!("{}: {kind}", c.text)
+}
+
+fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
+    let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
+    let user = |expr| User { fields: &t.key, expr }.to_string();
+    out.head(&format!("table {}: {}", t.name, plan.points[t.point].name));
+    if t.shown_with != index {
+        out.line("adds to", &format!("the rows of the first `{}`", plan.tables[t.shown_with].name));
+    }
+    out.lines("at start", t.open.iter().map(kernel));
+    out.lines("at end", t.close.iter().map(kernel));
+    if let Some(condition) = &t.user {
+        out.line("user space", &user(condition));
+    }
+    let mut at = 0;
+    out.lines(
+        "key",
+        t.key.iter().map(|k| {
+            let line = format!("{at:>4} {:>3}B  {}", k.bytes(), key_field(plan, t.point, k));
+            at += k.bytes();
+            line
+        }),
+    );
+    let mut at = 0;
+    out.lines(
+        "value",
+        t.slots.iter().enumerate().map(|(i, s)| {
+            let place = match slot_bytes(s) {
+                Some(bytes) => {
+                    at += bytes;
+                    format!("{:>4} {bytes:>3}B", at - bytes)
+                }
+                None => "in a map ".to_owned(),
+            };
+            format!("{place}  v{i} = {}", slot(s, &kernel))
+        }),
+    );
+    out.lines(
+        "keys",
+        t.keys.iter().map(|k| {
+            let value = user(&k.value);
+            let name = &k.name;
+            if *name == value { format!("{name}: {}", word(&k.ty)) } else { format!("{name}: {} = {value}", word(&k.ty)) }
+        }),
+    );
+    out.lines(
+        "columns",
+        t.columns.iter().map(|c| {
+            let finished = if matches!(c.value, ColumnExpr::Slot(..)) { "" } else { "  (in user space)" };
+            format!("{}: {} = {}{finished}", c.name, word(&c.ty), c.value)
+        }),
+    );
+    let cleared = if t.cleared { ", in two maps to be swapped" } else { "" };
+    out.line("limit", &format!("{} rows{cleared}", t.limit));
+}
+
+fn key_field(plan: &Plan, point: PointId, k: &KeyField) -> String {
+    match &k.source {
+        KeySource::Number(e) => {
+            let value = Kernel { plan, point, expr: e }.to_string();
+            if value == k.text { format!("{value}: {}", word(&k.ty)) } else { format!("{}: {} = {value}", k.text, word(&k.ty)) }
+        }
+        KeySource::Text(of, _, _) if *of != point => format!("{}: text of {}", k.text, plan.points[*of].name),
+        KeySource::Text(..) => format!("{}: text", k.text),
+    }
+}
+
+fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
+    let of = s.of.as_ref().map_or_else(String::new, kernel);
+    let skipped = if s.nullable { ", skipped where absent" } else { "" };
+    match s.how {
+        SlotHow::Count => "number of events".to_owned(),
+        SlotHow::Present => format!("number of events with {of}"),
+        SlotHow::Sum => format!("sum of {of}{skipped}"),
+        SlotHow::Min => format!("smallest {of}{skipped}"),
+        SlotHow::Max => format!("largest {of}{skipped}"),
+        SlotHow::Hist(0) => format!("histogram of {of}, 1 bucket per power of two{skipped}"),
+        SlotHow::Hist(k) => format!("histogram of {of}, {} buckets per power of two{skipped}", 1u32 << k),
+    }
+}
+
+/// Bytes of a part of the value; none if it has a map of its own.
+fn slot_bytes(s: &Slot) -> Option<u32> {
+    match s.how {
+        SlotHow::Hist(0) => Some(INLINE_HIST),
+        SlotHow::Hist(_) => None,
+        _ => Some(8),
+    }
+}
+
+fn without_outer_parens(text: &str) -> &str {
+    text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).filter(|t| !t.contains(')')).unwrap_or(text)
+}
+
+/// An argument's type as the engine description writes it.
+fn arg_word(ty: &Type, mem: Mem) -> String {
+    match ty {
+        Type::Int => format!("{}{}", if mem.signed { 'i' } else { 'u' }, u32::from(mem.size) * 8),
+        ty => word(ty),
+    }
+}
+
+/// A type in one word.
+fn word(ty: &Type) -> String {
+    match ty {
+        Type::Int => "int".to_owned(),
+        Type::Duration => "duration".to_owned(),
+        Type::Bytes => "bytes".to_owned(),
+        Type::Ratio => "ratio".to_owned(),
+        Type::PerSecond => "1/s".to_owned(),
+        Type::BytesPerSecond => "bytes/s".to_owned(),
+        Type::Bool => "bool".to_owned(),
+        Type::Str(_) => "text".to_owned(),
+        Type::Enum(name) => name.clone(),
+        Type::Ptr(name) => format!("ptr({name})"),
+        Type::NumPtr(mem) => format!("ptr({})", arg_word(&Type::Int, *mem)),
+        Type::PtrPtr => "ptr(ptr)".to_owned(),
+        Type::Address => "ptr".to_owned(),
+        Type::Array(of, _, n) => format!("{}[{n}]", word(of)),
+        Type::Absent => "absent".to_owned(),
+    }
+}

@@ -1,7 +1,7 @@
 //! Names to memory: turns expressions of the script into [`Typed`] ones, down to a point's arguments.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
@@ -9,6 +9,8 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::catalogue::{Catalogue, Template};
+pub use crate::faults::near;
+use crate::faults::{HelpNear, bare_text, consequence, is_consequence, mismatch, not_yet, told_at, with_unit_hint};
 use crate::pattern::{Alt, Pattern};
 use crate::typed::{Accum, AccumHow, Common, Kind, Place, PointId, Series, SeriesHow, Typed};
 use crate::types::{ArithOp, CmpOp, Mem, Type, arithmetic};
@@ -18,6 +20,9 @@ pub(crate) const AGGREGATES: &[&str] = &[
     "count", "sum", "avg", "min", "max", "hist", "quantile", "share", "rate", "last", "stats", "lhist", "distinct",
     "lru", "slope",
 ];
+
+/// Words of the language that are scalar functions.
+pub(crate) const SCALARS: &[&str] = &["first", "if", "has", "number_after", "match", "concat", "readable"];
 
 /// Words that are parsed and will be scalar functions or event columns.
 pub(crate) const LATER: &[&str] = &["gap", "bucket", "print", "slice", "gauge", "node", "stack"];
@@ -33,8 +38,13 @@ pub struct Resolver<'a> {
     pub constants: IndexMap<String, Typed>,
     /// Functions of the script; those of the catalogue come after.
     pub fns: IndexMap<String, ast::FnDef>,
+    /// Names that are declared and whose declaration has a fault that has been told: `$top`, `f`, `slow`.
+    pub(crate) broken: HashSet<String>,
     fields: RefCell<HashMap<(PointId, String), Typed>>,
-    depth: RefCell<usize>,
+    /// Definitions being put in place, outermost first.
+    open: RefCell<Vec<String>>,
+    depth: Cell<usize>,
+    copied: Cell<usize>,
 }
 
 /// Where an expression stands: at which point, inside its own definition or in a script, with which function arguments.
@@ -64,8 +74,11 @@ impl<'s> Scope<'s> {
     }
 }
 
-/// How deep definitions may nest before they are taken for circular.
-const MAX_DEPTH: usize = 96;
+/// How deep expressions may nest once definitions are put in their places.
+const MAX_DEPTH: usize = 128;
+
+/// How much may be copied while definitions are put in their places, in nodes of expressions.
+const MAX_COPIED: usize = 200_000;
 
 impl<'a> Resolver<'a> {
     /// A resolver without parameters and constants.
@@ -75,8 +88,11 @@ impl<'a> Resolver<'a> {
             params: IndexMap::new(),
             constants: IndexMap::new(),
             fns: IndexMap::new(),
+            broken: HashSet::new(),
             fields: RefCell::default(),
-            depth: RefCell::new(0),
+            open: RefCell::default(),
+            depth: Cell::new(0),
+            copied: Cell::new(0),
         }
     }
 
@@ -88,48 +104,60 @@ impl<'a> Resolver<'a> {
     /// The value of a point's field, down to the point's arguments.
     pub fn field(&self, point: PointId, name: &str, span: Span) -> Resolved {
         if let Some(known) = self.fields.borrow().get(&(point, name.to_owned())) {
-            return Ok(known.clone().at(span));
+            return self.copy(known, span).map(|copy| copy.at(span));
         }
         let info = &self.catalogue.points[point];
         let Some(field) = info.fields.get(name) else {
             return Err(self.unknown_field(point, name, span));
         };
-        self.deeper(span, || {
+        let value = self.define(&format!("{}.{name}", info.name), span, || {
             let value = self.expr(&field.value, Scope::definition(point), field.ty.as_ref())?;
-            let value = match &field.ty {
-                Some(ty) => {
-                    let Some(ty) = value.ty.unify(ty).or_else(|| int_as(&value.ty, ty)) else {
-                        return Err(mismatch(&value, ty));
-                    };
-                    Typed { ty, ..value }
-                }
-                None => value,
-            };
-            self.fields.borrow_mut().insert((point, name.to_owned()), value.clone());
-            Ok(value.at(span))
-        })
+            let Some(ty) = &field.ty else { return Ok(value) };
+            match value.ty.unify(ty).or_else(|| int_as(&value.ty, ty)) {
+                Some(ty) => Ok(Typed { ty, ..value }),
+                None => Err(mismatch(&value, ty)),
+            }
+        });
+        let value = value.map_err(|d| told_at(d, span, &format!("`{name}`")))?;
+        self.fields.borrow_mut().insert((point, name.to_owned()), value.clone());
+        Ok(value.at(span))
+    }
+
+    /// Runs `f` for the definition called `name`, which must not need itself.
+    fn define<T>(&self, name: &str, span: Span, f: impl FnOnce() -> Result<T, Diagnostic>) -> Result<T, Diagnostic> {
+        if self.open.borrow().iter().any(|n| n == name) {
+            return Err(Diagnostic::error("PI0211", format!("the definition of `{name}` needs itself"))
+                .at(span, "goes round in a circle")
+                .help("definitions are put in the places of their names: they can use only what does not use them"));
+        }
+        self.open.borrow_mut().push(name.to_owned());
+        let result = f();
+        self.open.borrow_mut().pop();
+        result
     }
 
     fn deeper<T>(&self, span: Span, f: impl FnOnce() -> Result<T, Diagnostic>) -> Result<T, Diagnostic> {
-        if *self.depth.borrow() > MAX_DEPTH {
-            return Err(Diagnostic::error("PI0211", "definitions go round in a circle").at(span, "needs itself"));
+        if self.depth.get() > MAX_DEPTH {
+            return Err(too_much(span));
         }
-        *self.depth.borrow_mut() += 1;
+        self.depth.set(self.depth.get() + 1);
         let result = f();
-        *self.depth.borrow_mut() -= 1;
+        self.depth.set(self.depth.get() - 1);
         result
+    }
+
+    /// What a name stands for, to be put at its place; there is a limit to how much that may come to.
+    fn copy(&self, value: &Typed, span: Span) -> Resolved {
+        self.copied.set(self.copied.get().saturating_add(value.size()));
+        if self.copied.get() > MAX_COPIED {
+            return Err(too_much(span));
+        }
+        Ok(Typed { span, ..value.clone() })
     }
 
     /// A condition: an expression that is true or false.
     pub fn condition(&self, e: &ast::Expr, scope: Scope<'_>) -> Resolved {
-        let cond = self.expr(e, scope, Some(&Type::Bool))?;
-        if cond.ty == Type::Bool {
-            Ok(cond)
-        } else {
-            Err(Diagnostic::error("PI0313", format!("a condition is true or false, this is {}", cond.ty))
-                .at(e.span, "not a condition")
-                .help("compare it: (dur > 1ms), (op = MUL_MAT), has(layer)"))
-        }
+        a_condition(self.expr(e, scope, Some(&Type::Bool))?)
     }
 
     /// Any expression; `expected` lets a word of an enum be recognised.
@@ -146,7 +174,8 @@ impl<'a> Resolver<'a> {
                     ast::Unit::None => Type::Int,
                     ast::Unit::Duration => Type::Duration,
                     ast::Unit::Bytes => Type::Bytes,
-                    ast::Unit::Hertz => Type::PerSecond,
+                    // Rates are kept per nanosecond, as quotients by a duration are.
+                    ast::Unit::Hertz => return at(Kind::Float(*n as f64 / 1e9), Type::PerSecond),
                 },
             ),
             ExprKind::Number(ast::Number::Ratio(x)) => at(Kind::Float(*x), Type::Ratio),
@@ -155,6 +184,7 @@ impl<'a> Resolver<'a> {
             ExprKind::Paren(inner) => self.expr(inner, scope, expected),
             ExprKind::Param(name) => match self.params.get(name) {
                 Some(value) => Ok(Typed { span: e.span, ..value.clone() }),
+                None if self.broken.contains(&format!("${name}")) => Err(consequence(e.span)),
                 None => Err(Diagnostic::error("PI0203", format!("no parameter is called `${name}`"))
                     .at(e.span, "not declared")
                     .help_near(name, self.params.keys().map(String::as_str), "declare it: param name: type = value")),
@@ -165,7 +195,7 @@ impl<'a> Resolver<'a> {
             ExprKind::Unary(UnaryOp::Neg, inner) => {
                 let inner = self.expr(inner, scope, None)?;
                 match inner.kind {
-                    Kind::Int(n) => at(Kind::Int(n.wrapping_neg()), inner.ty),
+                    Kind::Int(n) if inner.ty.is_quantity() => at(Kind::Int(n.saturating_neg()), inner.ty),
                     Kind::Float(x) => at(Kind::Float(-x), inner.ty),
                     _ if inner.ty.is_quantity() => {
                         let ty = inner.ty.clone();
@@ -178,7 +208,8 @@ impl<'a> Resolver<'a> {
                 let inner = self.condition(inner, scope)?;
                 at(Kind::Not(Box::new(inner)), Type::Bool)
             }
-            ExprKind::Binary(op, a, b) => self.binary(*op, a, b, e.span, scope),
+            ExprKind::Binary(op, a, b) if op.is_comparison() => self.comparison(*op, a, b, e.span, scope),
+            ExprKind::Binary(..) => self.chain(e, scope),
             ExprKind::Call { name, args } => self.call(name, args, e.span, scope, expected),
             ExprKind::Range(..) | ExprKind::Pattern(_) => {
                 Err(Diagnostic::error("PI0308", "a pattern stands only on the right of `=` or `!=`")
@@ -190,7 +221,7 @@ impl<'a> Resolver<'a> {
 
     fn name(&self, name: &str, span: Span, scope: Scope<'_>, expected: Option<&Type>) -> Resolved {
         if let Some((_, value)) = scope.locals.iter().find(|(n, _)| n == name) {
-            return Ok(Typed { span, ..value.clone() });
+            return self.copy(value, span);
         }
         if let Some(Type::Enum(of)) = expected
             && self.catalogue.enums.get(of).is_some_and(|e| e.words.contains_key(name))
@@ -217,8 +248,11 @@ impl<'a> Resolver<'a> {
                 }
             }
         }
-        if let Some(value) = self.constants.get(name) {
-            return Ok(Typed { span, ..value.clone() });
+        if let (Some(value), false) = (self.constants.get(name), scope.inside) {
+            return self.copy(value, span);
+        }
+        if self.broken.contains(name) {
+            return Err(consequence(span));
         }
         if let Some(Type::Enum(of)) = expected {
             let words = self.catalogue.enums[of].words.keys().map(String::as_str);
@@ -356,12 +390,12 @@ impl<'a> Resolver<'a> {
             (_, kind) => (Box::new(Typed::new(kind, base.ty.clone(), base.span)), Place::default()),
         };
         let kind = match index.kind {
-            Kind::Int(i) => Kind::Load {
-                base: pointer,
-                place: Place { offset: place.offset + i * i64::from(mem.size), ..place },
-                index: None,
-                mem: Some(mem),
-            },
+            Kind::Int(i) => {
+                let Some(offset) = i.checked_mul(i64::from(mem.size)).and_then(|n| n.checked_add(place.offset)) else {
+                    return Err(Diagnostic::error("PI0314", "the index is out of reach").at(index.span, "past 64 bits"));
+                };
+                Kind::Load { base: pointer, place: Place { offset, ..place }, index: None, mem: Some(mem) }
+            }
             _ if len.is_some() => {
                 return Err(Diagnostic::error("PI0314", "an array's index is a number here")
                     .at(index.span, "not a constant")
@@ -374,22 +408,34 @@ impl<'a> Resolver<'a> {
         Ok(Typed::new(kind, elem, span))
     }
 
-    fn binary(&self, op: BinaryOp, a: &ast::Expr, b: &ast::Expr, span: Span, scope: Scope<'_>) -> Resolved {
-        let arith = match op {
-            BinaryOp::And | BinaryOp::Or => {
-                let pair = Box::new([self.condition(a, scope)?, self.condition(b, scope)?]);
-                let kind = if op == BinaryOp::And { Kind::And(pair) } else { Kind::Or(pair) };
-                return Ok(Typed::new(kind, Type::Bool, span));
-            }
-            _ if op.is_comparison() => return self.comparison(op, a, b, span, scope),
-            BinaryOp::Add => ArithOp::Add,
-            BinaryOp::Sub => ArithOp::Sub,
-            BinaryOp::Mul => ArithOp::Mul,
-            BinaryOp::Div => ArithOp::Div,
-            _ => ArithOp::Rem,
-        };
-        let (a, b) = (self.expr(a, scope, None)?, self.expr(b, scope, None)?);
-        combine(arith, a, b, span)
+    /// `a op b op c …`: long chains are read in a loop, so that they meet no limit of depth.
+    fn chain(&self, e: &ast::Expr, scope: Scope<'_>) -> Resolved {
+        let is_link = |op: BinaryOp| !op.is_comparison();
+        let mut links = Vec::new();
+        let mut first = e;
+        while let ExprKind::Binary(op, a, b) = &first.kind
+            && is_link(*op)
+        {
+            links.push((*op, &**b, first.span));
+            first = a;
+        }
+        let mut left = self.expr(first, scope, None)?;
+        for (op, right, span) in links.into_iter().rev() {
+            let right = self.expr(right, scope, None)?;
+            left = match op {
+                BinaryOp::And | BinaryOp::Or => {
+                    let pair = Box::new([a_condition(left)?, a_condition(right)?]);
+                    let kind = if op == BinaryOp::And { Kind::And(pair) } else { Kind::Or(pair) };
+                    Typed::new(kind, Type::Bool, span)
+                }
+                BinaryOp::Add => combine(ArithOp::Add, left, right, span)?,
+                BinaryOp::Sub => combine(ArithOp::Sub, left, right, span)?,
+                BinaryOp::Mul => combine(ArithOp::Mul, left, right, span)?,
+                BinaryOp::Div => combine(ArithOp::Div, left, right, span)?,
+                _ => combine(ArithOp::Rem, left, right, span)?,
+            };
+        }
+        Ok(left)
     }
 
     fn comparison(&self, op: BinaryOp, a: &ast::Expr, b: &ast::Expr, span: Span, scope: Scope<'_>) -> Resolved {
@@ -402,18 +448,38 @@ impl<'a> Resolver<'a> {
         }
         let negate = op == BinaryOp::Ne;
         let is_equality = matches!(op, BinaryOp::Eq | BinaryOp::Ne);
-        let left = self.expr(a, scope, None)?;
+        let left = match self.expr(a, scope, None) {
+            Ok(left) => left,
+            // The enum's word may stand on the left.
+            Err(fault) => match (&a.kind, &b.kind) {
+                (ExprKind::Name(_), ExprKind::Name(_) | ExprKind::Member(..)) => match self.expr(b, scope, None) {
+                    Ok(Typed { ty: ty @ Type::Enum(_), .. }) => self.expr(a, scope, Some(&ty))?,
+                    _ => return Err(fault),
+                },
+                _ => return Err(fault),
+            },
+        };
+        // `!=` turns the pattern round, not the result: what is absent matches neither.
+        let matches = |left: Typed, mut pattern: Pattern| {
+            pattern.negated ^= negate;
+            Ok(Typed::new(Kind::Matches(Box::new(left), pattern), Type::Bool, span))
+        };
         if let (true, ExprKind::Pattern(p)) = (is_equality, &b.kind) {
             let pattern = self.pattern(p, &left, scope)?;
-            let test = Typed::new(Kind::Matches(Box::new(left), pattern), Type::Bool, span);
-            return Ok(if negate { Typed::new(Kind::Not(Box::new(test)), Type::Bool, span) } else { test });
+            return matches(left, pattern);
         }
-        let right = self.expr(b, scope, Some(&left.ty))?;
-        // The enum's word may stand on the left.
-        if let (true, Type::Str(_), Kind::Str(s)) = (is_equality, &left.ty, &right.kind) {
-            let pattern = Pattern { negated: false, alts: vec![Alt::Glob(s.clone())] };
-            let test = Typed::new(Kind::Matches(Box::new(left), pattern), Type::Bool, span);
-            return Ok(if negate { Typed::new(Kind::Not(Box::new(test)), Type::Bool, span) } else { test });
+        let right = match self.expr(b, scope, Some(&left.ty)) {
+            Ok(right) => right,
+            Err(fault) => match (&left.ty, bare_text(b)) {
+                (Type::Str(_), Some(text)) if !is_consequence(&fault) => {
+                    return Err(Diagnostic { help: Vec::new(), ..fault }
+                        .help(format!("if it is a text, write it in quotes: \"{text}\"")));
+                }
+                _ => return Err(fault),
+            },
+        };
+        if let (true, Type::Str(_) | Type::Enum(_), Kind::Str(s)) = (is_equality, &left.ty, &right.kind) {
+            return matches(left, Pattern { negated: false, alts: vec![Alt::Glob(s.clone())] });
         }
         let comparable = match (&left.ty, &right.ty) {
             (Type::Absent, _) | (_, Type::Absent) => true,
@@ -429,10 +495,14 @@ impl<'a> Resolver<'a> {
                 .at(span, format!("`{}` of two kinds", op.symbol()))
                 .note(left.span, format!("{}", left.ty))
                 .note(right.span, format!("{}", right.ty));
-            if matches!(left.ty, Type::Enum(_)) {
-                d = d.help("compare an enum with its words: (op = MUL_MAT)");
-            } else if left.ty == Type::Duration && right.ty == Type::Int {
-                d = d.help("write the unit: 10us, 1ms, 2s");
+            if let (Type::Enum(of), _) | (_, Type::Enum(of)) = (&left.ty, &right.ty) {
+                let word = self.catalogue.enums[of].words.keys().last().map_or("WORD", String::as_str);
+                let field = if matches!(left.ty, Type::Enum(_)) { &left } else { &right };
+                d = d.help(format!("compare it with its words, by `=` and `!=` only: ({field} = {word})"));
+            } else if let (Type::Str(_), _) | (_, Type::Str(_)) = (&left.ty, &right.ty) {
+                d = d.help("a text is compared with text in quotes, by `=` and `!=` only: (name = \"ffn_*\")");
+            } else {
+                d = with_unit_hint(d, &left.ty, &right.ty);
             }
             return Err(d);
         }
@@ -457,41 +527,58 @@ impl<'a> Resolver<'a> {
     }
 
     fn alternative(&self, alt: &ast::PatternAlt, value: &Typed, scope: Scope<'_>) -> Result<Alt, Diagnostic> {
-        let wrong = |what: &str, help: String| {
-            Err(Diagnostic::error("PI0308", format!("{what} does not fit {}", value.ty))
-                .at(alt.span, format!("held against {}", value.ty))
-                .help(help))
+        let usage = match &value.ty {
+            Type::Enum(_) => "write its words: ADD | MUL_*",
+            Type::Str(_) => "write text with `*`: ffn_* | \"blk.*\"",
+            Type::Int => "write a number or a range: 3, 0..15, 4..",
+            Type::Duration => "write durations: 1ms..5ms, 10us..",
+            Type::Bytes => "write sizes: 4KiB.., 1MB..2MB",
+            Type::Bool => "write true or false",
+            _ => "patterns are for numbers, texts, words and truth values; put a condition into where ( … )",
         };
+        let misfit = |what: &str, span: Span| {
+            Diagnostic::error("PI0308", format!("{what} does not fit {}", value.ty))
+                .at(span, format!("held against {}", value.ty))
+                .help(usage)
+        };
+        let wrong = |what: &str| Err(misfit(what, alt.span));
         let bound = |e: &ast::Expr| -> Result<i64, Diagnostic> {
             let bound = self.expr(e, Scope::constant(), None)?;
             match bound.kind {
                 Kind::Int(n) if bound.ty == value.ty => Ok(n),
-                _ => Err(Diagnostic::error("PI0308", format!("{} does not fit {}", bound.ty, value.ty))
-                    .at(e.span, format!("held against {}", value.ty))),
+                _ => Err(misfit(&bound.ty.to_string(), e.span)),
             }
         };
         let numeric = matches!(value.ty, Type::Int | Type::Duration | Type::Bytes);
+        let truth = |b: bool| Alt::Range(i64::from(b), i64::from(b));
         match &alt.kind {
             ast::PatternKind::Range { from, to } if numeric => {
                 let lo = from.as_ref().map(bound).transpose()?.unwrap_or(i64::MIN);
                 let hi = to.as_ref().map(bound).transpose()?.unwrap_or(i64::MAX);
+                if lo > hi {
+                    return Err(Diagnostic::error("PI0309", "the range is empty")
+                        .at(alt.span, "ends before it begins")
+                        .help("write the smaller bound first; both are within the range"));
+                }
                 Ok(Alt::Range(lo, hi))
             }
-            ast::PatternKind::Range { .. } => wrong("a range", "ranges are for numbers".to_owned()),
+            ast::PatternKind::Range { .. } => wrong("a range"),
             ast::PatternKind::Value(e) => {
                 let given = self.expr(e, scope, Some(&value.ty))?;
                 match (given.kind, &value.ty) {
+                    (Kind::Bool(b), Type::Bool) => Ok(truth(b)),
                     (Kind::Int(n), ty) if numeric && given.ty == *ty => Ok(Alt::Range(n, n)),
                     (Kind::Str(s), Type::Str(_) | Type::Enum(_)) => Ok(Alt::Glob(s)),
                     (Kind::Word(of, word), Type::Enum(ty)) if of == *ty => Ok(Alt::Glob(word)),
-                    _ => wrong(&given.ty.to_string(), "give the parameter the field's type".to_owned()),
+                    _ => wrong(&given.ty.to_string()),
                 }
             }
             ast::PatternKind::Str(s) => match &value.ty {
                 Type::Str(_) | Type::Enum(_) => Ok(Alt::Glob(s.clone())),
-                _ => wrong("text", "write a number or a range: layer = 0..15".to_owned()),
+                _ => wrong("text"),
             },
             ast::PatternKind::Glob(g) => match &value.ty {
+                Type::Bool if g == "true" || g == "false" => Ok(truth(g == "true")),
                 Type::Enum(of) => {
                     let words = &self.catalogue.enums[of].words;
                     if !words.keys().any(|w| crate::pattern::glob(g, w)) {
@@ -506,7 +593,7 @@ impl<'a> Resolver<'a> {
                     Ok(Alt::Glob(g.clone()))
                 }
                 Type::Str(_) => Ok(Alt::Glob(g.clone())),
-                _ => wrong("a word", "write a number or a range: layer = 0..15".to_owned()),
+                _ => wrong("a word"),
             },
         }
     }
@@ -537,8 +624,17 @@ impl<'a> Resolver<'a> {
             }
             "if" if args.len() == 3 => {
                 let cond = self.condition(arg(0)?, scope)?;
-                let a = self.expr(arg(1)?, scope, expected)?;
-                let b = self.expr(arg(2)?, scope, expected.or(Some(&a.ty)))?;
+                let (a, b) = match self.expr(arg(1)?, scope, expected) {
+                    Ok(a) => {
+                        let b = self.expr(arg(2)?, scope, expected.or(Some(&a.ty)))?;
+                        (a, b)
+                    }
+                    // `if(c, ADD, op)`: the other value says of which enum the word is.
+                    Err(fault) => match self.expr(arg(2)?, scope, expected) {
+                        Ok(b) if matches!(b.ty, Type::Enum(_)) => (self.expr(arg(1)?, scope, Some(&b.ty))?, b),
+                        _ => return Err(fault),
+                    },
+                };
                 let ty = self.common_type(&[a.clone(), b.clone()])?;
                 at(Kind::If(Box::new([cond, a, b])), ty)
             }
@@ -579,10 +675,14 @@ impl<'a> Resolver<'a> {
             .at(span, "an aggregation here")
             .help("aggregations stand as columns: < count(), sum(dur) by op >")),
             n if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
+            n if self.broken.contains(n) || self.broken.contains(n.split('.').next().unwrap_or(n)) => {
+                Err(consequence(span))
+            }
             n => {
-                let Some(f) = self.fns.get(n).or_else(|| self.catalogue.fns.get(n)) else {
-                    let known = ["first", "if", "has", "number_after", "match", "concat", "readable"];
-                    let names = known.iter().copied().chain(self.fns.keys().map(String::as_str));
+                // A definition of the engine knows nothing of the script's functions.
+                let of_script = self.fns.get(n).filter(|_| !scope.inside);
+                let Some(f) = of_script.or_else(|| self.catalogue.fns.get(n)) else {
+                    let names = SCALARS.iter().copied().chain(self.fns.keys().map(String::as_str));
                     return Err(Diagnostic::error("PI0206", format!("no function is called `{n}`"))
                         .at(name.span, "unknown")
                         .help_near(n, names.chain(AGGREGATES.iter().copied()), "see docs/language.md"));
@@ -592,7 +692,13 @@ impl<'a> Resolver<'a> {
                     return Err(wrong(&format!("{n}({})", names.join(", "))));
                 }
                 let locals: Vec<_> = f.params.iter().map(|p| p.node.clone()).zip(exprs(0)?).collect();
-                Ok(self.expr(&f.body, Scope { locals: &locals, ..scope }, expected)?.at(span))
+                let inside = of_script.is_none();
+                let body = || self.expr(&f.body, Scope { locals: &locals, inside, ..scope }, expected);
+                match self.define(&format!("{n}()"), span, body) {
+                    Ok(value) => Ok(value.at(span)),
+                    Err(d) if is_consequence(&d) => Err(d),
+                    Err(d) => Err(told_at(d, span, &format!("`{n}`"))),
+                }
             }
         }
     }
@@ -690,14 +796,11 @@ impl<'a> Resolver<'a> {
 /// `a op b`, folded where both are known.
 pub(crate) fn combine(op: ArithOp, a: Typed, b: Typed, span: Span) -> Resolved {
     let Some(ty) = arithmetic(op, &a.ty, &b.ty) else {
-        let mut d = Diagnostic::error("PI0302", format!("`{}` of {} and {}", op.symbol(), a.ty, b.ty))
+        let d = Diagnostic::error("PI0302", format!("`{}` of {} and {}", op.symbol(), a.ty, b.ty))
             .at(span, "units do not go together")
             .note(a.span, a.ty.to_string())
             .note(b.span, b.ty.to_string());
-        if matches!((&a.ty, &b.ty), (Type::Duration, Type::Int) | (Type::Int, Type::Duration)) {
-            d = d.help("write the unit: 10us, 1ms, 2s");
-        }
-        return Err(d);
+        return Err(with_unit_hint(d, &a.ty, &b.ty));
     };
     if let (Kind::Int(x), Kind::Int(y)) = (&a.kind, &b.kind) {
         let folded = match op {
@@ -708,7 +811,8 @@ pub(crate) fn combine(op: ArithOp, a: Typed, b: Typed, span: Span) -> Resolved {
             ArithOp::Rem => x.checked_rem(*y),
             ArithOp::Div => None,
         };
-        if let Some(n) = folded {
+        // The smallest number stands for "absent" in the kernel.
+        if let Some(n) = folded.filter(|n| *n != i64::MIN) {
             return Ok(Typed::new(Kind::Int(n), ty, span));
         }
         if *y == 0 && matches!(op, ArithOp::Div | ArithOp::Rem) {
@@ -718,6 +822,9 @@ pub(crate) fn combine(op: ArithOp, a: Typed, b: Typed, span: Span) -> Resolved {
             return Err(Diagnostic::error("PI0315", "the number is too large").at(span, "past 64 bits"));
         }
     }
+    if let (Some(x), Some(y)) = (constant(&a), constant(&b)) {
+        return fold(op, x, y, ty, span);
+    }
     Ok(Typed::new(Kind::Arith(op, Box::new([a, b])), ty, span))
 }
 
@@ -725,40 +832,45 @@ fn int_as(have: &Type, want: &Type) -> Option<Type> {
     (have.is_kernel_number() && *want == Type::Int && *have == Type::Bool).then_some(Type::Int)
 }
 
-pub(crate) fn mismatch(have: &Typed, want: &Type) -> Diagnostic {
-    Diagnostic::error("PI0301", format!("this is {}, where {want} is expected", have.ty))
-        .at(have.span, have.ty.to_string())
-}
-
-/// "Parsed, not compiled yet".
-pub(crate) fn not_yet(what: &str, span: Span) -> Diagnostic {
-    Diagnostic::error("PI0401", format!("{what} is not supported yet"))
-        .at(span, "parsed, not compiled yet")
-        .help("`profinfer explain PI0401` lists what is not there yet")
-}
-
-/// "Did you mean" for diagnostics.
-pub(crate) trait HelpNear {
-    /// Adds `did you mean X?` if a name is near, else `otherwise`.
-    #[must_use]
-    fn help_near<'n>(self, name: &str, names: impl Iterator<Item = &'n str>, otherwise: &str) -> Self;
-}
-
-impl HelpNear for Diagnostic {
-    fn help_near<'n>(self, name: &str, names: impl Iterator<Item = &'n str>, otherwise: &str) -> Self {
-        match near(name, names) {
-            Some(n) => self.help(format!("did you mean `{n}`?")),
-            None => self.help(otherwise),
-        }
+/// The value of a constant number.
+fn constant(e: &Typed) -> Option<f64> {
+    match e.kind {
+        Kind::Int(n) => Some(n as f64),
+        Kind::Float(x) => Some(x),
+        _ => None,
     }
 }
 
-/// The name most like `name`, if one is near enough to be meant.
-pub fn near<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    let lower = name.to_lowercase();
-    names
-        .map(|n| (strsim::damerau_levenshtein(&n.to_lowercase(), &lower), n))
-        .filter(|(d, n)| *d <= n.len().max(lower.len()) / 3 && *d <= 3)
-        .min_by_key(|(d, _)| *d)
-        .map(|(_, n)| n)
+/// Constants of which one has a fraction, or whose quotient has one. Durations and sizes are whole: `1ms * 1.5` is 1500us.
+fn fold(op: ArithOp, x: f64, y: f64, ty: Type, span: Span) -> Resolved {
+    let value = match op {
+        ArithOp::Add => x + y,
+        ArithOp::Sub => x - y,
+        ArithOp::Mul => x * y,
+        ArithOp::Div => x / y,
+        ArithOp::Rem => x % y,
+    };
+    if y == 0.0 && matches!(op, ArithOp::Div | ArithOp::Rem) {
+        return Err(Diagnostic::error("PI0315", "division by zero").at(span, "here"));
+    }
+    let whole = matches!(ty, Type::Int | Type::Duration | Type::Bytes);
+    if !value.is_finite() || (whole && value.abs() >= i64::MAX as f64) {
+        return Err(Diagnostic::error("PI0315", "the number is too large").at(span, "past 64 bits"));
+    }
+    Ok(Typed::new(if whole { Kind::Int(value.round() as i64) } else { Kind::Float(value) }, ty, span))
+}
+
+fn a_condition(e: Typed) -> Resolved {
+    if e.ty == Type::Bool {
+        return Ok(e);
+    }
+    Err(Diagnostic::error("PI0313", format!("a condition is true or false, this is {}", e.ty))
+        .at(e.span, "not a condition")
+        .help("compare it: (dur > 1ms), (op = MUL_MAT), has(layer)"))
+}
+
+fn too_much(span: Span) -> Diagnostic {
+    Diagnostic::error("PI0211", "too much comes of the definitions used here")
+        .at(span, "nested too deep, or too long, once they are put in place")
+        .help("use fewer functions and constants inside of each other")
 }

@@ -227,6 +227,15 @@ impl Typed {
         }
     }
 
+    /// Of how many expressions it is made, itself included.
+    pub fn size(&self) -> usize {
+        let inner = match &self.kind {
+            Kind::Accum(_, Accum { value: Some(v), .. }) => v.size(),
+            _ => self.children().into_iter().map(Typed::size).sum(),
+        };
+        1 + inner
+    }
+
     /// The same, said to stand at `span` with all its parts: what a definition elsewhere stands for is used there.
     #[must_use]
     pub fn at(mut self, span: Span) -> Self {
@@ -293,11 +302,15 @@ impl Typed {
         stage
     }
 
-    /// Whether it is text that the kernel can copy: a load of text, the thread's name, or the first of several loads.
+    /// Whether it is text that the kernel can copy: a load of text, the thread's name, or the first of several loads of
+    /// one point.
     pub fn is_kernel_text(&self) -> bool {
         match &self.kind {
             Kind::Load { mem: None, .. } | Kind::Common(Common::Comm) => true,
-            Kind::First(all) => all.iter().all(Typed::is_kernel_text),
+            Kind::First(all) => {
+                let is_load = |e: &Typed| matches!(e.kind, Kind::Load { mem: None, .. } | Kind::First(_));
+                all.iter().all(|e| is_load(e) && e.is_kernel_text() && e.owner() == all[0].owner())
+            }
             _ => false,
         }
     }
@@ -326,6 +339,8 @@ impl fmt::Display for Typed {
                 Type::Bytes => write!(f, "{n}B"),
                 _ => write!(f, "{n}"),
             },
+            // Rates are kept per nanosecond.
+            Kind::Float(x) if self.ty == Type::PerSecond => write!(f, "{}hz", x * 1e9),
             Kind::Float(x) => write!(f, "{x}"),
             Kind::Str(s) => write!(f, "{s:?}"),
             Kind::Bool(b) => write!(f, "{b}"),

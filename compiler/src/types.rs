@@ -136,11 +136,11 @@ pub fn arithmetic(op: ArithOp, a: &Type, b: &Type) -> Option<Type> {
     use ArithOp::{Add, Div, Mul, Rem, Sub};
     use Type::{Absent, Bytes, BytesPerSecond, Duration, Int, PerSecond, Ratio};
     Some(match (op, a, b) {
-        (_, Absent, t) | (_, t, Absent) => t.clone(),
+        (_, Absent, t) | (_, t, Absent) if t.is_quantity() || *t == Absent => t.clone(),
         (Add | Sub, a, b) if a.is_quantity() => a.unify(b)?,
         (Rem, Int | Duration | Bytes, _) if a == b || *b == Int => a.clone(),
-        (Mul, Int | Ratio, t) | (Mul, t, Int) if t.is_quantity() => t.clone(),
-        (Mul, t, Ratio) if t.is_quantity() => t.clone(),
+        (Mul, Int, Ratio) | (Mul, Ratio, Int) => Ratio,
+        (Mul, Int | Ratio, t) | (Mul, t, Int | Ratio) if t.is_quantity() => t.clone(),
         (Mul, PerSecond, Duration) | (Mul, Duration, PerSecond) => Ratio,
         (Mul, BytesPerSecond, Duration) | (Mul, Duration, BytesPerSecond) => Bytes,
         (Div, a, b) if a == b && a.is_quantity() => Ratio,

@@ -6,6 +6,8 @@ pub mod asm;
 mod emit;
 pub mod insn;
 pub mod layout;
+pub mod listing;
+pub mod nominal;
 pub mod object;
 pub mod target;
 pub mod watch;

@@ -105,9 +105,9 @@ impl Action {
 /// Open steps at once, over all pools of all processes.
 const MAX_STATES: u32 = 16_384;
 /// Threads whose slot is kept.
-const MAX_THREADS: u32 = 8_192;
+const MAX_THREADS: u32 = 4_096;
 /// Series whose last event is kept.
-const MAX_SERIES: u32 = 16_384;
+const MAX_SERIES: u32 = 4_096;
 /// Buckets of a fine histogram per row, at the most that is planned for.
 const BUCKETS_PER_ROW: u64 = 64;
 

@@ -285,6 +285,15 @@ impl Table {
         self.rows.iter().find(|r| r[key] == value).or_fail(format_args!("no {key} {value} in {:#?}", self.rows))
     }
 
+    /// The row whose key is this number.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn row_of(&self, key: &str, value: u64) -> &Value {
+        self.rows.iter().find(|r| r[key] == value).or_fail(format_args!("no {key} {value} in {:#?}", self.rows))
+    }
+
     /// A column by a key of text; absent keys are `-`.
     ///
     /// # Panics

@@ -11,13 +11,13 @@ use crate::tracefs::{Probe, Watch};
 /// `ggml_cpu_extra_compute_forward(params, tensor)`: where a step starts.
 const EXTRA: Probe = Probe {
     symbol: "ggml_cpu_extra_compute_forward",
-    fetch: "ith=+0(%di):s32 op=+80(%si):u32 name=+256(%si):string",
+    fetch: "ith=+0(%di):s32 op=+80(%si):u32 src0=+0(+152(%si)):u32 name=+256(%si):string",
     filter: Some("ith == 0"),
 };
 /// `ggml_compute_forward_rms_norm_mul_fused(params, norm, mul)`: where fused norms start; they do not pass the other.
 const FUSED: Probe = Probe {
     symbol: "ggml_compute_forward_rms_norm_mul_fused",
-    fetch: "ith=+0(%di):s32 op=+80(%si):u32 name=+256(%dx):string",
+    fetch: "ith=+0(%di):s32 op=+80(%si):u32 src0=+0(+152(%si)):u32 name=+256(%dx):string",
     filter: Some("ith == 0"),
 };
 const GRAPH: Probe = Probe { symbol: "ggml_graph_compute", fetch: "", filter: None };
@@ -34,6 +34,8 @@ pub struct Truth {
     pub by_op: BTreeMap<String, u64>,
     /// Steps by operator and name of the tensor; a fused norm goes by its last tensor.
     pub by_name: BTreeMap<(String, String), u64>,
+    /// Steps by operator and number of the first source's element type.
+    pub by_src0: BTreeMap<(String, u64), u64>,
     /// Fused norms among them.
     pub fused: u64,
     /// Calls of `ggml_graph_compute`.
@@ -56,6 +58,7 @@ impl Truth {
             timings,
             by_op: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            by_src0: BTreeMap::new(),
             fused: 0,
             graphs: 0,
             ubatches: Vec::new(),
@@ -65,8 +68,10 @@ impl Truth {
             match hit.probe {
                 0 | 1 => {
                     let op = number("op").and_then(|op| names.get(op as usize)).or_fail("an operator's number");
+                    let src0 = number("src0").or_fail("an element type");
                     let name = hit.fields.get("name").cloned().unwrap_or_default();
                     *truth.by_op.entry(op.clone()).or_default() += 1;
+                    *truth.by_src0.entry((op.clone(), src0)).or_default() += 1;
                     *truth.by_name.entry((op.clone(), name)).or_default() += 1;
                     truth.fused += u64::from(hit.probe == 1);
                 }

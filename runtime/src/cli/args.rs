@@ -147,6 +147,9 @@ pub struct ListArgs {
     /// Process to look at.
     #[arg(short = 'p', long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Prints the whole reference, as in docs/fields.md.
+    #[arg(long, hide = true, conflicts_with_all = ["name", "pid"])]
+    pub markdown: bool,
 }
 
 /// Arguments of `doctor`.

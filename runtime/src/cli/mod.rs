@@ -16,10 +16,13 @@ mod check;
 mod doctor;
 mod explain;
 mod list;
+mod look;
 mod output;
+mod page;
 mod plan;
 mod run;
 mod script;
+mod sites;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,172 @@
-//! `profinfer plan`.
+//! `profinfer plan`: what a script makes the kernel keep; with a process, where it would be probed and at what cost.
+//!
+//! Nothing is loaded and nothing is attached.
+
+mod memory;
+
+use profinfer_compiler::plan::Plan;
+use profinfer_ebpf::listing::{self, Names};
+use profinfer_ebpf::{Arch, MapKind, MapSpec, Object, Program, TargetFacts, nominal};
+
 use super::args::PlanArgs;
-pub(super) fn run(_args: &PlanArgs) -> u8 {
-    0
+use super::look::{Looked, kind, optional_missing, shown, why_missing};
+use super::page::{Page, Tone, bytes, plural};
+use super::sites::SiteText;
+use super::{exit, fail, script};
+use crate::session::sites::Target;
+
+/// Prints the plan of a script; the exit code.
+pub(super) fn run(args: &PlanArgs) -> u8 {
+    match try_run(args) {
+        Ok(code) | Err(code) => code,
+    }
+}
+
+fn try_run(args: &PlanArgs) -> Result<u8, u8> {
+    let source = script::read(&args.source)?;
+    let engines = script::engines()?;
+    let plan = script::compile(&args.source, &source, &engines[0])?;
+    let looked = args.pid.map(|pid| Looked::with_engine(pid, &plan, &engines)).transpose()?;
+    let mut page = Page::stdout(args.source.color);
+    page.block(&stand_in(&plan));
+    let mut code = 0;
+    let object = match &looked {
+        Some((looked, description, target)) => {
+            page.heading("target");
+            looked.describe(&mut page, COLUMN);
+            let engine = (Tone::Plain, description.catalogue.description.as_str());
+            page.entry(2, COLUMN, (Tone::Faint, "engine"), &[engine]);
+            page.entry(2, COLUMN, (Tone::Faint, "file"), &[(Tone::Plain, &shown(target.engine.path()))]);
+            page.entry(2, COLUMN, (Tone::Faint, ""), &[(Tone::Faint, &kind(&target.engine))]);
+            if !points(&mut page, &plan, target) {
+                code = exit::TARGET;
+            }
+            let object = build(&plan, &target.facts)?;
+            page.heading("sites");
+            for program in object.programs.iter().chain(&object.checks) {
+                let site = SiteText::find(&program.site, target);
+                what(&mut page, program, &object, &plan);
+                site.write(&mut page, 4);
+                if !site.is_fine() {
+                    code = exit::TARGET;
+                }
+            }
+            object
+        }
+        None => {
+            let object = build(&plan, &nominal::facts(&plan, Arch::host()))?;
+            page.heading("sites (in an engine that has them all; --pid N shows those of a process)");
+            for program in object.programs.iter().chain(&object.checks) {
+                what(&mut page, program, &object, &plan);
+                let ret = if program.site.at_return { "return of " } else { "" };
+                let optional = if program.site.optional { "(if the engine has it)" } else { "" };
+                let symbols = format!("{ret}{}", program.site.symbols.join(" or "));
+                page.hang(4, &[(Tone::Plain, &symbols), (Tone::Faint, optional)]);
+            }
+            object
+        }
+    };
+    maps(&mut page, &object, &plan);
+    if args.verbose {
+        programs(&mut page, &object, &plan);
+    }
+    page.print();
+    Ok(code)
+}
+
+/// Where the text of an entry begins.
+const COLUMN: usize = 11;
+
+fn build(plan: &Plan, facts: &TargetFacts) -> Result<Object, u8> {
+    Object::build(plan, facts).map_err(|e| fail(exit::SCRIPT, e))
+}
+
+/// What of the plan the target lacks; whether what is left is enough to run.
+fn points(page: &mut Page, plan: &Plan, target: &Target) -> bool {
+    let mut enough = true;
+    let used = plan.points.iter().enumerate().filter(|(_, p)| p.used);
+    for (id, p) in used {
+        if let Some(why) = why_missing(&target.facts, id, p) {
+            let needed = p.wanted && !p.optional;
+            enough &= !needed;
+            let (tone, without) = match (needed, p.wanted) {
+                (true, _) => (Tone::Bad, "; mark it with `?` in the script to go on without"),
+                (false, true) => (Tone::Weak, "; the script goes on without"),
+                (false, false) => (Tone::Weak, "; what is read from it is absent"),
+            };
+            page.entry(2, COLUMN, (Tone::Faint, "missing"), &[(tone, &p.name), (Tone::Plain, &format!("{why}{without}"))]);
+        }
+        for symbol in optional_missing(&target.facts, id, p) {
+            let text = format!("{} does without {symbol}", p.name);
+            page.entry(2, COLUMN, (Tone::Faint, "optional"), &[(Tone::Plain, &text)]);
+        }
+    }
+    for name in &target.assumed {
+        let text = format!("no table of {name} was found there: the description's numbers are used");
+        page.entry(2, COLUMN, (Tone::Faint, "assumed"), &[(Tone::Weak, &text)]);
+    }
+    enough
+}
+
+/// What a program is for and how long it is.
+fn what(page: &mut Page, program: &Program, object: &Object, plan: &Plan) {
+    let is_check = object.checks.iter().any(|c| std::ptr::eq(c, program));
+    let does = if is_check {
+        format!("check the layout at {}, once", plan.points[program.actions[0].point()].name)
+    } else {
+        listing::actions(program, plan)
+    };
+    let length = plural(program.code.insns.len(), "instruction");
+    page.hang(2, &[(Tone::Name, &does), (Tone::Faint, &format!("({length})"))]);
+}
+
+fn maps(page: &mut Page, object: &Object, plan: &Plan) {
+    page.heading("maps");
+    let names = Names { plan, layout: &object.layout };
+    let mut total = (0, 0);
+    page.block("                             kind     key  value entries      empty       full");
+    for spec in &object.maps {
+        let (empty, full) = memory::of(spec);
+        total = (total.0 + empty, total.1 + full);
+        let twice = if spec.swapped { "2 x " } else { "" };
+        let name = format!("{twice}{}", names.map(spec.id));
+        let row = format!(
+            "{name:<26} {:<5} {:>6} {:>6} {:>7} {:>10} {:>10}",
+            word(spec),
+            spec.key_size,
+            spec.value_size,
+            spec.max_entries,
+            bytes(empty),
+            bytes(full)
+        );
+        page.block(&format!("  {row}"));
+    }
+    let total = format!("kernel memory: {} at the start, {} if all were full", bytes(total.0), bytes(total.1));
+    page.line(2, Tone::Plain, &total);
+}
+
+fn word(spec: &MapSpec) -> &'static str {
+    match spec.kind {
+        MapKind::Shared => "mmap",
+        MapKind::Array => "array",
+        MapKind::Hash => "hash",
+        MapKind::LruHash => "lru",
+    }
+}
+
+fn programs(page: &mut Page, object: &Object, plan: &Plan) {
+    page.heading("programs");
+    let listings = object.programs.iter().chain(&object.checks).map(|p| listing::program(p, object, plan));
+    page.block(&listings.collect::<Vec<_>>().join("\n"));
+}
+
+fn stand_in(plan: &Plan) -> String {
+    plan.tables
+        .iter()
+        .map(|t| {
+            let keys: Vec<&str> = t.keys.iter().map(|k| k.name.as_str()).collect();
+            let columns: Vec<&str> = t.columns.iter().map(|c| c.name.as_str()).collect();
+            format!("table {} of {}: {} by {}\n", t.name, plan.points[t.point].name, columns.join(", "), keys.join(", "))
+        })
+        .collect()
 }

@@ -55,7 +55,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         .map_err(|e| fail(exit::KERNEL, format!("cannot start: {e}")))?;
     let kernel = Linux::new();
     let settings = Settings { duration: args.duration, wait: args.wait };
-    let run = Run::new(&plan, &engines, &kernel, settings);
+    let mut run = Run::new(&plan, &engines, &kernel, settings);
     match tokio.block_on(run.go(subject, &mut output)) {
         Ok(outcome) => Ok(match outcome.status {
             Some(status) if !status.success() => passed_on(status),
@@ -67,7 +67,12 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         // Whoever read our output has had enough.
         Err(RunError::Output(e)) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
         Err(RunError::Output(e)) => Err(fail(exit::KERNEL, format!("cannot write the output: {e}"))),
-        Err(RunError::Session(e)) => Err(fail(e.exit_code(), e)),
+        Err(RunError::Session(e)) => {
+            let code = fail(e.exit_code(), e);
+            // The command is not ours to end.
+            let _ended = tokio.block_on(run.command_ended());
+            Err(code)
+        }
     }
 }
 

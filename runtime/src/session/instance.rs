@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 
 use profinfer_compiler::plan::Plan;
 use profinfer_ebpf::layout::{Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
@@ -125,21 +126,23 @@ impl Instance {
         Ok(attached)
     }
 
-    /// Takes the links to a process away.
+    /// Takes the links to a process away, in the background: nothing waits for it.
     pub fn detach(&mut self, pid: u32) {
-        self.links.remove(&pid);
-        self.check_links.remove(&pid);
+        let links = self.links.remove(&pid).into_iter().chain(self.check_links.remove(&pid)).flatten();
+        let _in_background = close_all(links.collect());
     }
 
     /// Takes all links away.
     pub fn detach_all(&mut self) {
-        self.links.clear();
-        self.check_links.clear();
+        let links = self.links.drain().chain(self.check_links.drain()).flat_map(|(_, links)| links);
+        for thread in close_all(links.collect()) {
+            let _done = thread.join();
+        }
     }
 
-    /// Takes the links of the layout check away.
+    /// Takes the links of the layout check away, in the background.
     pub fn end_checks(&mut self) {
-        self.check_links.clear();
+        let _in_background = close_all(self.check_links.drain().flat_map(|(_, links)| links).collect());
     }
 
     /// Whether the layout check is still attached.
@@ -240,6 +243,11 @@ impl Instance {
         }
         Ok(bytes)
     }
+}
+
+/// Closes links, all at once: the kernel waits some 50 ms for each until no program runs any more, and those waits overlap.
+fn close_all(links: Vec<Link>) -> Vec<JoinHandle<()>> {
+    links.into_iter().map(|link| std::thread::spawn(move || drop(link))).collect()
 }
 
 fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {

@@ -129,6 +129,8 @@ pub struct Run<'r> {
     observed: Vec<Observed>,
     modules: Modules,
     command: Option<Held>,
+    /// The process is a command that we started.
+    launched: bool,
     started: Instant,
     /// When each table was last emptied.
     since: Vec<Instant>,
@@ -150,6 +152,7 @@ impl<'r> Run<'r> {
             observed: Vec::new(),
             modules: Modules::default(),
             command: None,
+            launched: false,
             started: now,
             since: vec![now; plan.tables.len()],
             checked: false,
@@ -157,14 +160,50 @@ impl<'r> Run<'r> {
         }
     }
 
-    /// Runs to the end: of the duration, of the processes, by `exit`, by Ctrl-C.
+    /// Runs to the end: of the duration, of the processes, by `exit`, by Ctrl-C. A command is waited for.
     ///
     /// # Errors
-    /// [`RunError`]; nothing stays attached, and a command that we held goes on or is ended.
-    pub async fn go(mut self, subject: Subject, sink: &mut dyn Sink) -> Result<Outcome, RunError> {
+    /// [`RunError`]; nothing stays attached. A command that runs already goes on: see [`Run::command_ended`].
+    pub async fn go(&mut self, subject: Subject, sink: &mut dyn Sink) -> Result<Outcome, RunError> {
         let mut signals = Signals::new()?;
+        let result = self.observe(subject, &mut signals, sink).await;
+        // Links go in one go; what is in the maps was read.
+        self.instances.clear();
+        let losses = result?;
+        Ok(Outcome { status: self.command_ended().await?, losses })
+    }
+
+    /// Waits for the command to end, or for Ctrl-C; none if there is no command, or it goes on.
+    ///
+    /// # Errors
+    /// The system cannot tell.
+    pub async fn command_ended(&mut self) -> Result<Option<ExitStatus>, RunError> {
+        let (Some(held), Some(observed)) = (&mut self.command, self.observed.first()) else { return Ok(None) };
+        if held.is_held() {
+            return Ok(None);
+        }
+        let mut signals = Signals::new()?;
+        loop {
+            if let Some(status) = held.try_wait()? {
+                return Ok(Some(status));
+            }
+            tokio::select! {
+                ended = observed.exit.readable() => drop(ended?),
+                // It had the Ctrl-C too; a second one is for us.
+                wake = signals.next() => if matches!(wake, Wake::Interrupt | Wake::Terminate) { return Ok(None) },
+            }
+        }
+    }
+
+    async fn observe(
+        &mut self,
+        subject: Subject,
+        signals: &mut Signals,
+        sink: &mut dyn Sink,
+    ) -> Result<bool, RunError> {
         let mut watch = Watch::new(self.kernel)?;
         let launched = matches!(subject, Subject::Command(_));
+        self.launched = launched;
         let processes = match subject {
             Subject::Processes(all) => all,
             Subject::Command(held) => {
@@ -207,7 +246,7 @@ impl<'r> Run<'r> {
             .map(|t| Clock { next: self.started + Duration::from_nanos(t.period_ns), done: false })
             .collect();
         while reason.is_none() {
-            match self.wait(&mut signals, &mut watch, &clocks).await? {
+            match self.wait(signals, &mut watch, &clocks).await? {
                 Wake::Interrupt => reason = Some("interrupt".to_owned()),
                 Wake::Terminate => reason = Some("terminated".to_owned()),
                 Wake::Deadline => reason = Some("duration".to_owned()),
@@ -245,7 +284,7 @@ impl<'r> Run<'r> {
             }
         }
         drop(watch);
-        self.finish(reason.unwrap_or_default(), &mut signals, sink).await
+        self.finish(reason.unwrap_or_default(), signals, sink).await
     }
 
     async fn wait(&self, signals: &mut Signals, watch: &mut Watch, clocks: &[Clock]) -> Result<Wake, RunError> {
@@ -290,6 +329,9 @@ impl<'r> Run<'r> {
         }
         // The process has loaded more of the engine since: what was attached before saw only part of it.
         self.instances.iter_mut().for_each(|i| i.detach(pid));
+        // Engines load every variant of their CPU code once to try it: those never compute.
+        let plan = self.plan;
+        self.instances.retain(|i| !i.pids().is_empty() || has_events(plan, i));
         let at = match self.instances.iter().position(|i| i.identity == identity) {
             Some(at) => at,
             None => {
@@ -300,10 +342,11 @@ impl<'r> Run<'r> {
         };
         let attached = self.instances[at].attach(pid, &target, self.kernel)?;
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
-        let shown = target.engine_path();
-        let name = shown.file_name().map_or_else(|| shown.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
-        self.say(sink, Level::Info, "attached", text)?;
+        let name = file_name(&self.instances[at].path);
+        if !self.launched {
+            let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
+            self.say(sink, Level::Info, "attached", text)?;
+        }
         for of in &target.assumed {
             let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
             self.say(sink, Level::Warning, "assumed", text)?;
@@ -357,7 +400,9 @@ impl<'r> Run<'r> {
         }
         if all && !self.instances.is_empty() {
             self.checked = true;
-            self.say(sink, Level::Info, "checked", "the engine's layout is as described".to_owned())?;
+            let names: Vec<String> = self.instances.iter().map(|i| file_name(&i.path)).collect();
+            let text = format!("the layout of {} is as described", names.join(", "));
+            self.say(sink, Level::Info, "checked", text)?;
         }
         Ok(())
     }
@@ -398,8 +443,10 @@ impl<'r> Run<'r> {
     /// The rows of a table as they are now.
     fn live(&self, table: usize) -> Result<Rows, RunError> {
         let mut rows = Rows::new();
-        for instance in &self.instances {
-            gather(&mut rows, table, &self.plan.tables[table], instance, &Source::Live)?;
+        for part in self.parts(table) {
+            for instance in &self.instances {
+                gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
+            }
         }
         Ok(rows)
     }
@@ -408,11 +455,18 @@ impl<'r> Run<'r> {
     fn take(&mut self, table: usize) -> Result<Rows, RunError> {
         self.since[table] = Instant::now();
         let mut rows = Rows::new();
-        for instance in &mut self.instances {
-            let full = instance.swap(table, self.kernel)?;
-            gather(&mut rows, table, &self.plan.tables[table], instance, &Source::Full(&full))?;
+        for part in self.parts(table) {
+            for instance in &mut self.instances {
+                let full = instance.swap(part, self.kernel)?;
+                gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
+            }
         }
         Ok(rows)
+    }
+
+    /// The groups whose rows a table shows.
+    fn parts(&self, table: usize) -> Vec<usize> {
+        (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == table).collect()
     }
 
     fn show(&self, show: &Show, rows: &Rows, wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
@@ -443,8 +497,9 @@ impl<'r> Run<'r> {
 
     fn table_drops(&self, table: usize) -> BTreeMap<String, u64> {
         let mut drops = BTreeMap::new();
-        for instance in &self.instances {
-            for (cause, n) in instance.table_drops(table).filter(|(_, n)| *n > 0) {
+        let parts = self.parts(table);
+        for (instance, part) in self.instances.iter().flat_map(|i| parts.iter().map(move |p| (i, *p))) {
+            for (cause, n) in instance.table_drops(part).filter(|(_, n)| *n > 0) {
                 *drops.entry(cause.to_owned()).or_default() += n;
             }
         }
@@ -453,7 +508,7 @@ impl<'r> Run<'r> {
 
     fn show_all(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         self.check(sink)?;
-        for table in 0..self.plan.tables.len() {
+        for table in (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == *t) {
             self.show_plain(table, sink)?;
         }
         Ok(())
@@ -466,7 +521,7 @@ impl<'r> Run<'r> {
     }
 
     /// Lets open steps end, detaches, shows what is left to show.
-    async fn finish(mut self, reason: String, signals: &mut Signals, sink: &mut dyn Sink) -> Result<Outcome, RunError> {
+    async fn finish(&mut self, reason: String, signals: &mut Signals, sink: &mut dyn Sink) -> Result<bool, RunError> {
         let counted = self.started.elapsed();
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
         let until = Instant::now() + DRAIN;
@@ -485,19 +540,14 @@ impl<'r> Run<'r> {
         let actions = self.plan.end.clone();
         self.act(&actions, sink)?;
         for table in 0..self.plan.tables.len() {
-            if !self.plan.shows(table) {
+            if self.plan.tables[table].shown_with == table && !self.plan.shows(table) {
                 self.show_plain(table, sink)?;
             }
         }
         let end = self.end(reason, counted)?;
         let losses = !end.dropped.is_empty();
         sink.record(&Record::End(end))?;
-        // The links go first (above), the maps with the run; the command may go on without us.
-        let status = match &mut self.command {
-            Some(held) => held.try_wait()?,
-            None => None,
-        };
-        Ok(Outcome { status, losses })
+        Ok(losses)
     }
 
     fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
@@ -534,6 +584,7 @@ impl<'r> Run<'r> {
             if hits[id] == 0 && p.wanted {
                 let reason = match (&p.silent, any) {
                     (Some(reason), true) => reason.clone(),
+                    _ if self.instances.is_empty() => "no engine was loaded".to_owned(),
                     _ => "the engine computed nothing while we were attached".to_owned(),
                 };
                 end.silent.push(Silent { point: p.name.clone(), reason });
@@ -565,6 +616,15 @@ impl<'r> Run<'r> {
         }
         Ok(open)
     }
+}
+
+fn file_name(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+/// Whether anything was counted.
+fn has_events(plan: &Plan, instance: &Instance) -> bool {
+    (0..plan.points.len()).any(|p| instance.point_counter(p, PointCounter::Hits) > 0)
 }
 
 /// The first of these processes to end.

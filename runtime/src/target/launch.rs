@@ -35,13 +35,15 @@ pub struct Held {
     command: String,
     child: Child,
     holder: Option<Holder>,
+    /// Keeps the thread that started it alive: its end would send the child a SIGCONT.
+    _parent: Option<Sender<Sender<io::Result<()>>>>,
 }
 
 /// The thread that traces the child; only the thread that started it can.
 #[derive(Debug)]
 struct Holder {
-    release: Sender<()>,
-    thread: JoinHandle<io::Result<()>>,
+    release: Sender<Sender<io::Result<()>>>,
+    thread: JoinHandle<()>,
 }
 
 /// Why the child could not be held.
@@ -72,7 +74,7 @@ impl Held {
         if let Some(caller) = Caller::from_sudo().filter(|_| !options.keep_root) {
             caller.apply_to(&mut command);
         }
-        // SAFETY: between fork and exec only one system call is made, which takes no memory.
+        // SAFETY: between fork and exec only two system calls are made, which take no memory.
         unsafe { command.pre_exec(trace_me) };
 
         let (started, start) = mpsc::channel();
@@ -82,7 +84,7 @@ impl Held {
             .spawn(move || hold(command, &started, &released))
             .map_err(cannot_start)?;
         match start.recv() {
-            Ok(Ok(child)) => Ok(Self { command: name, child, holder: Some(Holder { release, thread }) }),
+            Ok(Ok(child)) => Ok(Self { command: name, child, holder: Some(Holder { release, thread }), _parent: None }),
             Ok(Err(StartError::Spawn(source))) => Err(cannot_start(source)),
             Ok(Err(StartError::Ended(status))) => Err(TargetError::EndedEarly { command: name, status }),
             Ok(Err(StartError::Trace(pid, source))) => Err(TargetError::Hold { action: "hold", pid, source }),
@@ -113,10 +115,13 @@ impl Held {
     /// # Errors
     /// [`TargetError::Hold`] if it has been killed meanwhile.
     pub fn release(&mut self) -> Result<(), TargetError> {
-        let Some(Holder { release, thread }) = self.holder.take() else { return Ok(()) };
+        let Some(Holder { release, .. }) = self.holder.take() else { return Ok(()) };
         let pid = self.pid();
-        let sent = release.send(()).map_err(io::Error::other);
-        let detached = thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that holds it failed")));
+        let (reply, replied) = mpsc::channel();
+        let failed = || io::Error::other("the thread that holds it failed");
+        let sent = release.send(reply).map_err(|_| failed());
+        self._parent = Some(release);
+        let detached = replied.recv().unwrap_or_else(|_| Err(failed()));
         sent.and(detached).map_err(|source| TargetError::Hold { action: "release", pid, source })
     }
 
@@ -189,7 +194,11 @@ pub fn wait_stopped(pid: u32, timeout: Duration) -> bool {
 }
 
 /// Starts the command, says so when it stands still, and holds it until told.
-fn hold(mut command: Command, started: &Sender<Result<Child, StartError>>, released: &Receiver<()>) -> io::Result<()> {
+fn hold(
+    mut command: Command,
+    started: &Sender<Result<Child, StartError>>,
+    released: &Receiver<Sender<io::Result<()>>>,
+) {
     let start = command.spawn().map_err(StartError::Spawn).and_then(|mut child| match stop_after_exec(child.id()) {
         Ok(()) => Ok(child),
         Err(error) => {
@@ -202,12 +211,13 @@ fn hold(mut command: Command, started: &Sender<Result<Child, StartError>>, relea
     });
     let Ok(pid) = start.as_ref().map(Child::id) else {
         let _ = started.send(start);
-        return Ok(());
+        return;
     };
     // If nobody listens any more, our end kills the child (EXITKILL).
-    match started.send(start).is_ok().then(|| released.recv()) {
-        Some(Ok(())) => ptrace(libc::PTRACE_DETACH, pid, 0),
-        _ => Ok(()),
+    if let Some(Ok(reply)) = started.send(start).is_ok().then(|| released.recv()) {
+        let _ = reply.send(ptrace(libc::PTRACE_DETACH, pid, 0));
+        // Until `Held` is dropped.
+        let _ = released.recv();
     }
 }
 
@@ -236,6 +246,11 @@ fn stop_after_exec(pid: u32) -> Result<(), StartError> {
 }
 
 fn trace_me() -> io::Result<()> {
+    // Should we be killed while the child stands still (see `resume`), it goes on: the signal does nothing else.
+    // SAFETY: the call takes two integers.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGCONT) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
     ptrace(libc::PTRACE_TRACEME, 0, 0)
 }
 

@@ -1,0 +1,449 @@
+//! Clauses on points: their patterns, conditions and tables. Each part is read for itself, so that all of its faults are
+//! told; what could not be read is left out, and nothing that hangs on it is told.
+
+use std::collections::HashSet;
+
+use indexmap::IndexMap;
+use profinfer_lang::ast::{self, BinaryOp, ExprKind, GroupKind};
+use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::source::SourceMap;
+use profinfer_lang::span::{Span, Spanned};
+
+use crate::columns::Columns;
+use crate::compile::DEFAULT_LIMIT;
+use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
+use crate::lower::Lowering;
+use crate::pattern::{Alt, Pattern};
+use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
+use crate::resolve::{AGGREGATES, Resolver, Scope};
+use crate::typed::{Kind, PointId, Stage, Typed};
+use crate::types::Type;
+
+/// Rows a table may have at most.
+const MAX_LIMIT: u64 = 10_000_000;
+
+/// Points that are described in the language's reference and not in an engine description yet.
+const LATER_POINTS: &[&str] = &[
+    "enter",
+    "span",
+    "tracepoint",
+    "profile",
+    "ggml_work",
+    "moe_route",
+    "tensor_copy",
+    "page_fault",
+    "disk_read",
+    "off_cpu",
+];
+
+/// Gathers what clauses come to.
+pub(crate) struct Clauses<'a> {
+    pub(crate) sources: &'a SourceMap,
+    pub(crate) resolver: &'a Resolver<'a>,
+    pub(crate) lowering: Lowering<'a>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) errors: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
+    /// Names of tables that are not there, or not whole, for faults that have been told.
+    pub(crate) broken: HashSet<String>,
+    /// Names of tables that several groups have.
+    joined: HashSet<String>,
+    /// Where each table's name was given.
+    named: IndexMap<String, Span>,
+}
+
+/// The conditions of a clause, by where they are decided.
+#[derive(Default)]
+struct Conditions {
+    open: Vec<plan::Expr>,
+    close: Vec<plan::Expr>,
+    user: Vec<Typed>,
+}
+
+impl<'a> Clauses<'a> {
+    pub(crate) fn new(
+        sources: &'a SourceMap,
+        resolver: &'a Resolver<'a>,
+        clauses: &[&ast::Clause],
+        errors: Vec<Diagnostic>,
+    ) -> Self {
+        let mut seen = HashSet::new();
+        let names = clauses.iter().flat_map(|c| &c.body.groups).filter_map(|g| match &g.kind {
+            GroupKind::Columns { into: Some(into), .. } => Some(&into.node),
+            _ => None,
+        });
+        let joined = names.filter(|n| !seen.insert(*n)).cloned().collect();
+        Self {
+            joined,
+            sources,
+            resolver,
+            lowering: Lowering::new(resolver),
+            tables: Vec::new(),
+            errors,
+            warnings: Vec::new(),
+            broken: HashSet::new(),
+            named: IndexMap::new(),
+        }
+    }
+
+    /// The value, or none and its fault kept.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|d| self.errors.push(d)).ok()
+    }
+
+    /// A clause on points.
+    pub(crate) fn on(&mut self, clause: &ast::Clause, ats: &[ast::At], filter: Option<&ast::Expr>) {
+        let [at] = ats else {
+            let span = ats.get(1).map_or(clause.span, |a| a.span);
+            self.errors.push(not_yet("more than one point in a clause", span));
+            ats.iter().for_each(|at| self.without(clause, at));
+            return;
+        };
+        let Some(point) = self.keep(point(self.resolver, at)) else {
+            self.without(clause, at);
+            return;
+        };
+        let needed = self.lowering.need(point).map_err(|d| told_at(d, at.span, &format!("`{}`", at.path.text())));
+        self.keep(needed);
+        self.lowering.points[point].wanted = true;
+        self.lowering.points[point].optional &= at.optional;
+        let conditions = self.conditions(point, at, filter);
+        for group in &clause.body.groups {
+            match &group.kind {
+                GroupKind::Columns { columns, by, into, limit } => {
+                    let uniform = into.as_ref().is_some_and(|n| self.joined.contains(&n.node));
+                    let mut out = Columns::new(self.resolver, &mut self.lowering, point, uniform);
+                    let faults: Vec<_> =
+                        columns.iter().filter_map(|c| out.add(column_text(self.sources, c), c).err()).collect();
+                    let whole = faults.is_empty();
+                    let out = out.finish();
+                    self.errors.extend(faults);
+                    let (table, rest) = self.table(point, group, by, out, &conditions, limit.as_ref());
+                    let table = (table, rest && whole);
+                    self.add(table, into.as_ref());
+                }
+                GroupKind::Exit => self.errors.push(not_yet("`exit` in a clause on a point", group.span)),
+                GroupKind::Show { .. } | GroupKind::Clear(_) => {
+                    self.errors.push(not_yet("`show` and `clear` in a clause on a point", group.span));
+                }
+            }
+        }
+    }
+
+    /// The tables of a clause whose point is not known: whoever names them is not told once more.
+    fn without(&mut self, clause: &ast::Clause, at: &ast::At) {
+        for group in &clause.body.groups {
+            if let GroupKind::Columns { into, .. } = &group.kind {
+                match into {
+                    Some(into) => {
+                        self.named.insert(into.node.clone(), into.span);
+                        self.broken.insert(into.node.clone());
+                    }
+                    None => {
+                        let written = at.path.text();
+                        let names = self.resolver.catalogue().points.iter().map(|p| p.name.as_str());
+                        self.broken.extend(near(&written, names).map(str::to_owned));
+                        self.broken.insert(written);
+                    }
+                }
+            }
+        }
+    }
+
+    fn conditions(&mut self, point: PointId, at: &ast::At, filter: Option<&ast::Expr>) -> Conditions {
+        let mut all = Vec::new();
+        for arg in &at.args {
+            match arg {
+                ast::AtArg::Typed { name, .. } => self.errors.push(not_yet("a typed argument", name.span)),
+                ast::AtArg::Pattern { field, pattern } => {
+                    let condition = self.pattern(point, field.as_ref(), pattern, at);
+                    all.extend(self.keep(condition));
+                }
+            }
+        }
+        let mut parts = Vec::new();
+        filter.into_iter().for_each(|f| parts_of(f, &mut parts));
+        for part in parts {
+            let condition = self.resolver.condition(part, Scope::clause(point));
+            all.extend(self.keep(condition));
+        }
+        let mut conditions = Conditions::default();
+        let mut split = Vec::new();
+        all.into_iter().for_each(|c| split_and(c, &mut split));
+        for condition in split {
+            match condition.stage() {
+                Stage::Open(p) if p == point => {
+                    let lowered = self.lowering.open(&condition);
+                    conditions.open.extend(self.keep(lowered));
+                }
+                Stage::User => conditions.user.push(condition),
+                _ => {
+                    let lowered = self.lowering.close(&condition, point);
+                    conditions.close.extend(self.keep(lowered));
+                }
+            }
+        }
+        conditions
+    }
+
+    /// A pattern argument as a condition.
+    fn pattern(
+        &mut self,
+        point: PointId,
+        field: Option<&ast::Expr>,
+        pattern: &ast::Pattern,
+        at: &ast::At,
+    ) -> Result<Typed, Diagnostic> {
+        let scope = Scope::clause(point);
+        let names = &self.resolver.catalogue().points[point].pattern;
+        let fields = match field {
+            Some(field) => vec![self.resolver.expr(field, scope, None)?],
+            None if names.is_empty() => {
+                return Err(Diagnostic::error("PI0308", format!("`{}` takes no bare pattern", at.path.text()))
+                    .at(pattern.span, "of which field?")
+                    .help("name the field: n_tokens = 1"));
+            }
+            None => names
+                .iter()
+                .map(|n| self.resolver.field(point, &n.node, pattern.span))
+                .collect::<Result<Vec<_>, _>>()?,
+        };
+        let resolved = self.resolver.pattern(pattern, &fields[0], scope)?;
+        let is_first = |f: &ast::Expr| matches!((&f.kind, names.first()), (ExprKind::Name(n), Some(m)) if *n == m.node);
+        if field.is_none_or(is_first) {
+            self.warn_never(point, &resolved, pattern);
+        }
+        let condition = |kind| Typed::new(kind, Type::Bool, pattern.span);
+        let negated = resolved.negated;
+        let positive = Pattern { negated: false, ..resolved.clone() };
+        // Any of the fields may match; with `!` none may, and the first has to be there.
+        let mut test: Option<Typed> = None;
+        for field in fields {
+            test = Some(match (test, negated) {
+                (None, _) => condition(Kind::Matches(Box::new(field), resolved.clone())),
+                (Some(t), false) => {
+                    let one = condition(Kind::Matches(Box::new(field), positive.clone()));
+                    condition(Kind::Or(Box::new([t, one])))
+                }
+                (Some(t), true) => {
+                    let one = condition(Kind::Matches(Box::new(field), positive.clone()));
+                    let none = condition(Kind::Not(Box::new(one)));
+                    condition(Kind::And(Box::new([t, none])))
+                }
+            });
+        }
+        Ok(test.unwrap_or_else(|| condition(Kind::Bool(true))))
+    }
+
+    /// Warns of words that the point has no event for.
+    fn warn_never(&mut self, point: PointId, resolved: &Pattern, written: &ast::Pattern) {
+        let info = &self.resolver.catalogue().points[point];
+        if resolved.negated {
+            return;
+        }
+        for (alt, at) in resolved.alts.iter().zip(&written.alts) {
+            let Alt::Glob(glob) = alt else { continue };
+            if let Some((_, reason)) = info.never.iter().find(|(words, _)| words.contains(glob)) {
+                self.warnings.push(
+                    Diagnostic::warning("PI0318", format!("`{}` never has an event for {glob}", info.name))
+                        .at(at.span, "matches nothing")
+                        .help(reason.clone()),
+                );
+            }
+        }
+    }
+
+    /// What a group with these columns gathers, without a name yet; whether all of it could be read.
+    fn table(
+        &mut self,
+        point: PointId,
+        group: &ast::Group,
+        by: &[ast::Column],
+        (slots, columns, spans): (Vec<plan::Slot>, Vec<plan::OutColumn>, Vec<Span>),
+        conditions: &Conditions,
+        limit: Option<&Spanned<u64>>,
+    ) -> (Table, bool) {
+        let faults = self.errors.len();
+        let mut key = Vec::new();
+        let keys = self.keys(point, by, &mut key);
+        let mut user = None;
+        for condition in &conditions.user {
+            let condition = self.lowering.user(condition, point, &mut key, true);
+            if let Some(condition) = self.keep(condition) {
+                user = Some(match user {
+                    None => condition,
+                    Some(f) => UserExpr::And(Box::new([f, condition])),
+                });
+            }
+        }
+        for (i, (c, span)) in columns.iter().zip(spans).enumerate() {
+            if columns[..i].iter().any(|d| d.name == c.name) || keys.iter().any(|k| k.name == c.name) {
+                self.errors.push(duplicate(&c.name, span));
+            }
+        }
+        let limit = match limit {
+            Some(l) if !(1..=MAX_LIMIT).contains(&l.node) => {
+                self.errors
+                    .push(Diagnostic::error("PI0319", "a table has 1 to 10,000,000 rows").at(l.span, "not a limit"));
+                DEFAULT_LIMIT
+            }
+            l => l.map_or(DEFAULT_LIMIT, |l| l.node),
+        };
+        let table = Table {
+            name: String::new(),
+            shown_with: self.tables.len(),
+            point,
+            open: conditions.open.clone(),
+            close: conditions.close.clone(),
+            user,
+            key,
+            keys,
+            slots,
+            columns,
+            limit,
+            cleared: false,
+            span: group.span,
+        };
+        (table, self.errors.len() == faults)
+    }
+
+    fn keys(&mut self, point: PointId, by: &[ast::Column], key: &mut Vec<KeyField>) -> Vec<OutKey> {
+        let mut keys: Vec<OutKey> = Vec::new();
+        for k in by {
+            let name = column_text(self.sources, k);
+            if keys.iter().any(|k| k.name == name) {
+                self.errors.push(duplicate(&name, k.name.as_ref().map_or(k.expr.span, |n| n.span)));
+                continue;
+            }
+            let typed = match aggregate_among_keys(k) {
+                Some(d) => Err(d),
+                None => self.resolver.expr(&k.expr, Scope::clause(point), None),
+            };
+            let Some(typed) = self.keep(typed) else { continue };
+            let value = self.lowering.user(&typed, point, key, false);
+            if let Some(value) = self.keep(value) {
+                keys.push(OutKey { name, ty: typed.ty, value });
+            }
+        }
+        keys
+    }
+
+    /// Adds a table under the name written behind `into`, else under its point's.
+    fn add(&mut self, (mut table, whole): (Table, bool), into: Option<&ast::Ident>) {
+        match into {
+            Some(into) => {
+                table.name = into.node.clone();
+                let first = self.tables.iter().position(|t| t.name == into.node);
+                match (self.named.get(&into.node), first) {
+                    (Some(_), Some(first)) if same_shape(&self.tables[first], &table) => table.shown_with = first,
+                    // What is wrong with one of them may be all that tells them apart.
+                    (Some(_), _) if !whole || self.broken.contains(&into.node) => {}
+                    (Some(at), _) => {
+                        let d = not_yet("one table of groups with other keys or columns", into.span)
+                            .note(*at, "the first group")
+                            .help("write the same columns and keys in both, or use two tables");
+                        self.errors.push(d);
+                    }
+                    (None, Some(_)) => {
+                        self.errors.push(twice(&into.node, into.span).help("a table without a name has its point's"));
+                    }
+                    (None, None) => {
+                        self.named.insert(into.node.clone(), into.span);
+                    }
+                }
+            }
+            None => {
+                let base = &self.resolver.catalogue().points[table.point].name;
+                let taken = |n: &str| self.tables.iter().any(|t| t.name == n);
+                table.name = std::iter::once(base.clone())
+                    .chain((2..).map(|n| format!("{base}_{n}")))
+                    .find(|n| !taken(n))
+                    .unwrap_or_default();
+            }
+        }
+        if !whole {
+            self.broken.insert(table.name.clone());
+        }
+        self.tables.push(table);
+    }
+}
+
+fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
+    let name = at.path.text();
+    let catalogue = resolver.catalogue();
+    if let Some(point) = catalogue.point(&name) {
+        return Ok(point);
+    }
+    let module = at.path.parts.first().map_or("", |p| p.node.as_str());
+    if resolver.broken.contains(&name) || resolver.broken.contains(module) {
+        return Err(consequence(at.path.span));
+    }
+    if LATER_POINTS.contains(&name.as_str()) {
+        return Err(not_yet(&format!("the point `{name}`"), at.path.span));
+    }
+    let names = catalogue.points.iter().map(|p| p.name.as_str());
+    let listed: Vec<_> = names.clone().collect();
+    Err(Diagnostic::error("PI0201", format!("no point is called `{name}`")).at(at.path.span, "unknown point").help_near(
+        &name,
+        names.chain(LATER_POINTS.iter().copied()),
+        &format!("points: {}", listed.join(" ")),
+    ))
+}
+
+/// Whether the rows of two groups can stand in one table and be added up.
+fn same_shape(a: &Table, b: &Table) -> bool {
+    let keys = |t: &Table| t.keys.iter().map(|k| (k.name.clone(), k.ty.clone())).collect::<Vec<_>>();
+    let slots = |t: &Table| t.slots.iter().map(|s| s.how).collect::<Vec<_>>();
+    keys(a) == keys(b) && a.columns == b.columns && slots(a) == slots(b)
+}
+
+fn aggregate_among_keys(k: &ast::Column) -> Option<Diagnostic> {
+    let ExprKind::Call { name, .. } = &k.expr.kind else { return None };
+    AGGREGATES.contains(&name.node.as_str()).then(|| {
+        Diagnostic::error("PI0303", format!("`{}` is a column, not a key", name.node))
+            .at(k.expr.span, "an aggregation behind `by`")
+            .help("put columns before `by`: < count(), sum(dur) by op >")
+    })
+}
+
+fn duplicate(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("PI0310", format!("two columns are called `{name}`"))
+        .at(span, "a second time")
+        .help("name one of them: calls = count()")
+}
+
+/// A column's name, else its text without blanks.
+fn column_text(sources: &SourceMap, c: &ast::Column) -> String {
+    match &c.name {
+        Some(name) => name.node.clone(),
+        None => without_blanks(sources.text(c.expr.span)),
+    }
+}
+
+pub(crate) fn without_blanks(s: &str) -> String {
+    s.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+/// The parts of `a and b and c` as written.
+fn parts_of<'e>(e: &'e ast::Expr, into: &mut Vec<&'e ast::Expr>) {
+    match &e.kind {
+        ExprKind::Binary(BinaryOp::And, a, b) => {
+            parts_of(a, into);
+            parts_of(b, into);
+        }
+        ExprKind::Paren(inner) => parts_of(inner, into),
+        _ => into.push(e),
+    }
+}
+
+/// Splits `a and b` into its parts.
+fn split_and(e: Typed, into: &mut Vec<Typed>) {
+    match e.kind {
+        Kind::And(ab) => {
+            let [a, b] = *ab;
+            split_and(a, into);
+            split_and(b, into);
+        }
+        _ => into.push(e),
+    }
+}

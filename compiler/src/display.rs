@@ -1,0 +1,308 @@
+//! Expressions of a plan as text, with the names that the script and the engine description give.
+
+use std::fmt;
+
+use crate::pattern::{Alt, Pattern};
+use crate::plan::{ColumnExpr, Expr, KeyField, Plan, UserExpr};
+use crate::typed::{AccumHow, PointId, SeriesHow};
+use crate::types::{ArithOp, Type};
+
+/// A kernel expression of `plan` as seen at `point`.
+pub(crate) struct Kernel<'p> {
+    pub plan: &'p Plan,
+    pub point: PointId,
+    pub expr: &'p Expr,
+}
+
+impl<'p> Kernel<'p> {
+    fn of(&self, expr: &'p Expr) -> Self {
+        Self { plan: self.plan, point: self.point, expr }
+    }
+
+    /// The point's name in front of what belongs to another point.
+    fn belongs(&self, f: &mut fmt::Formatter<'_>, to: PointId) -> fmt::Result {
+        if to == self.point { Ok(()) } else { write!(f, "{}:", self.plan.points[to].name) }
+    }
+
+    /// An operand, in parentheses where it is made of operands itself.
+    fn operand(&self, expr: &'p Expr, unit: Unit) -> Operand<'p> {
+        Operand { inner: self.of(expr), unit }
+    }
+
+    /// What a constant beside `expr` counts.
+    fn unit(&self, expr: &Expr) -> Unit {
+        let is_time = |ty: &Type| *ty == Type::Duration;
+        let time = match expr {
+            Expr::Dur | Expr::Start(_) => true,
+            Expr::Capture(p, i) => is_time(&self.plan.points[*p].captures[*i].ty),
+            Expr::Series(p, i) => self.plan.points[*p].series[*i].how != SeriesHow::Ordinal,
+            Expr::Accum(p, i) => {
+                let accum = &self.plan.points[*p].accums[*i];
+                let inner = |v| Kernel { plan: self.plan, point: accum.of, expr: v }.unit(v) == Unit::Time;
+                accum.how != AccumHow::Count && accum.value.as_ref().is_some_and(inner)
+            }
+            Expr::Neg(a) => return self.unit(a),
+            Expr::Arith(ArithOp::Add | ArithOp::Sub | ArithOp::Rem, ab) => {
+                return ab.iter().map(|e| self.unit(e)).find(|u| *u == Unit::Time).unwrap_or(Unit::None);
+            }
+            Expr::If(c) => return self.unit(&c[1]),
+            Expr::First(all) => all.iter().any(|e| self.unit(e) == Unit::Time),
+            _ => false,
+        };
+        if time { Unit::Time } else { Unit::None }
+    }
+}
+
+/// What a bare constant counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    None,
+    Time,
+}
+
+struct Operand<'p> {
+    inner: Kernel<'p>,
+    unit: Unit,
+}
+
+impl fmt::Display for Operand<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.inner.expr {
+            Expr::Const(n) if self.unit == Unit::Time => f.write_str(&duration(*n)),
+            Expr::Arith(..) | Expr::Cmp(..) | Expr::And(_) | Expr::Or(_) | Expr::Matches(..) | Expr::Not(_) => {
+                write!(f, "({})", self.inner)
+            }
+            _ => write!(f, "{}", self.inner),
+        }
+    }
+}
+
+impl fmt::Display for Kernel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operand = |e| self.operand(e, Unit::None);
+        match self.expr {
+            Expr::Const(n) => write!(f, "{n}"),
+            Expr::Absent => f.write_str("absent"),
+            Expr::Word(_, word) => f.write_str(word),
+            Expr::Arg(name) => f.write_str(name),
+            Expr::Load { base, place, index: Some((i, scale)), .. } => {
+                write!(f, "{}{place}[{} * {scale}]", operand(base), self.of(i))
+            }
+            Expr::Load { base, place, .. } => write!(f, "{}{place}", operand(base)),
+            Expr::Capture(p, i) => {
+                self.belongs(f, *p)?;
+                f.write_str(&self.plan.points[*p].captures[*i].text)
+            }
+            Expr::Accum(p, i) => {
+                self.belongs(f, *p)?;
+                accum(f, self.plan, &self.plan.points[*p].accums[*i])
+            }
+            Expr::Series(p, i) => {
+                self.belongs(f, *p)?;
+                series(f, self.plan, *p, &self.plan.points[*p].series[*i])
+            }
+            Expr::Dur => f.write_str("dur"),
+            Expr::Start(p) => {
+                self.belongs(f, *p)?;
+                f.write_str("time")
+            }
+            Expr::Pid => f.write_str("pid"),
+            Expr::Tid => f.write_str("tid"),
+            Expr::Cpu => f.write_str("cpu"),
+            Expr::Neg(a) => write!(f, "-{}", operand(a)),
+            Expr::Not(a) => write!(f, "not {}", operand(a)),
+            Expr::Has(a) => write!(f, "has({})", self.of(a)),
+            Expr::Arith(op, ab) => {
+                let unit = self.unit(self.expr);
+                write!(f, "{} {} {}", self.operand(&ab[0], unit), op.symbol(), self.operand(&ab[1], unit))
+            }
+            Expr::Cmp(op, ab) => {
+                let (a, b) = (self.unit(&ab[1]), self.unit(&ab[0]));
+                write!(f, "{} {} {}", self.operand(&ab[0], a), op.symbol(), self.operand(&ab[1], b))
+            }
+            Expr::And(ab) => write!(f, "{} and {}", operand(&ab[0]), operand(&ab[1])),
+            Expr::Or(ab) => write!(f, "{} or {}", operand(&ab[0]), operand(&ab[1])),
+            Expr::If(c) => write!(f, "if({}, {}, {})", self.of(&c[0]), self.of(&c[1]), self.of(&c[2])),
+            Expr::First(all) => {
+                let all: Vec<String> = all.iter().map(|e| self.of(e).to_string()).collect();
+                write!(f, "first({})", all.join(", "))
+            }
+            Expr::Matches(a, _, p) => write!(f, "{} = {}", operand(a), Shown { pattern: p, unit: self.unit(a) }),
+        }
+    }
+}
+
+fn accum(f: &mut fmt::Formatter<'_>, plan: &Plan, a: &crate::plan::Accum) -> fmt::Result {
+    let how = match a.how {
+        AccumHow::Sum => "sum_of",
+        AccumHow::Count => "count_of",
+        AccumHow::Last => "last_of",
+    };
+    let inner = &plan.points[a.of].name;
+    match &a.value {
+        None => write!(f, "{how}({inner})"),
+        Some(v) => write!(f, "{how}({inner}:{})", Kernel { plan, point: a.of, expr: v }),
+    }
+}
+
+fn series(f: &mut fmt::Formatter<'_>, plan: &Plan, point: PointId, s: &crate::plan::Series) -> fmt::Result {
+    let list = |all: &[Expr]| {
+        all.iter().map(|expr| Kernel { plan, point, expr }.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let how = match s.how {
+        SeriesHow::Ordinal => "ordinal",
+        SeriesHow::SinceEnd => "since_end",
+        SeriesHow::SincePos => "since_pos",
+        SeriesHow::SinceFirst => "since_first",
+    };
+    write!(f, "{how}({})", list(&s.inputs))?;
+    if s.keys.is_empty() { Ok(()) } else { write!(f, " for each {}", list(&s.keys)) }
+}
+
+/// A gathered value of a point.
+pub(crate) struct Gathered<'p>(pub &'p Plan, pub &'p crate::plan::Accum);
+
+impl fmt::Display for Gathered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        accum(f, self.0, self.1)
+    }
+}
+
+/// A carried value of a point.
+pub(crate) struct Carried<'p>(pub &'p Plan, pub PointId, pub &'p crate::plan::Series);
+
+impl fmt::Display for Carried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        series(f, self.0, self.1, self.2)
+    }
+}
+
+/// A pattern whose numbers have a unit.
+struct Shown<'p> {
+    pattern: &'p Pattern,
+    unit: Unit,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.unit == Unit::None {
+            return write!(f, "{}", self.pattern);
+        }
+        let bound = |n: i64| if n == i64::MIN || n == i64::MAX { String::new() } else { duration(n) };
+        let alts: Vec<String> = self
+            .pattern
+            .alts
+            .iter()
+            .map(|a| match a {
+                Alt::Range(lo, hi) if lo == hi => duration(*lo),
+                Alt::Range(lo, hi) => format!("{}..{}", bound(*lo), bound(*hi)),
+                Alt::Glob(g) => g.clone(),
+            })
+            .collect();
+        write!(f, "{}{}", if self.pattern.negated { "!" } else { "" }, alts.join("|"))
+    }
+}
+
+/// A time in the largest unit that leaves it whole.
+pub(crate) fn duration(ns: i64) -> String {
+    let units = [(60_000_000_000, "min"), (1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    match units.iter().find(|(n, _)| ns != 0 && ns % n == 0) {
+        Some((n, unit)) => format!("{}{unit}", ns / n),
+        None => format!("{ns}ns"),
+    }
+}
+
+/// An expression of user space over fields.
+pub(crate) struct User<'p> {
+    pub fields: &'p [KeyField],
+    pub expr: &'p UserExpr,
+}
+
+impl<'p> User<'p> {
+    fn of(&self, expr: &'p UserExpr) -> Self {
+        Self { fields: self.fields, expr }
+    }
+
+    fn list(&self, all: &'p [UserExpr]) -> String {
+        all.iter().map(|e| self.of(e).to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// An operand, in parentheses where it is made of operands itself.
+    fn operand(&self, expr: &'p UserExpr) -> String {
+        match expr {
+            UserExpr::Arith(..)
+            | UserExpr::Cmp(..)
+            | UserExpr::And(_)
+            | UserExpr::Or(_)
+            | UserExpr::Not(_)
+            | UserExpr::Matches(..) => format!("({})", self.of(expr)),
+            _ => self.of(expr).to_string(),
+        }
+    }
+}
+
+impl fmt::Display for User<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.expr {
+            UserExpr::Field(i) => f.write_str(self.fields.get(*i).map_or("absent", |k| &k.text)),
+            UserExpr::Int(n) => write!(f, "{n}"),
+            UserExpr::Float(x) => write!(f, "{x}"),
+            UserExpr::Str(s) => write!(f, "{s:?}"),
+            UserExpr::Bool(b) => write!(f, "{b}"),
+            UserExpr::Absent => f.write_str("absent"),
+            UserExpr::EnumCount(name) => write!(f, "count({name})"),
+            UserExpr::First(all) => write!(f, "first({})", self.list(all)),
+            UserExpr::If(c) => write!(f, "if({})", self.list(c.as_slice())),
+            UserExpr::Arith(op, ab) => {
+                write!(f, "{} {} {}", self.operand(&ab[0]), op.symbol(), self.operand(&ab[1]))
+            }
+            UserExpr::Cmp(op, ab) => write!(f, "{} {} {}", self.operand(&ab[0]), op.symbol(), self.operand(&ab[1])),
+            UserExpr::And(ab) => write!(f, "{} and {}", self.operand(&ab[0]), self.operand(&ab[1])),
+            UserExpr::Or(ab) => write!(f, "{} or {}", self.operand(&ab[0]), self.operand(&ab[1])),
+            UserExpr::Not(a) => write!(f, "not {}", self.operand(a)),
+            UserExpr::Neg(a) => write!(f, "-{}", self.operand(a)),
+            UserExpr::Has(a) => write!(f, "has({})", self.of(a)),
+            UserExpr::Matches(a, p) => write!(f, "{} = {p}", self.operand(a)),
+            UserExpr::NumberAfter(a, mark) => write!(f, "number_after({}, {mark:?})", self.of(a)),
+            UserExpr::Select(a, cases) => {
+                write!(f, "match({}", self.of(a))?;
+                for (glob, value) in cases {
+                    write!(f, ", {glob:?}, {}", self.of(value))?;
+                }
+                f.write_str(")")
+            }
+            UserExpr::Concat(all) => write!(f, "concat({})", self.list(all)),
+            UserExpr::Readable(a) => write!(f, "readable({})", self.of(a)),
+        }
+    }
+}
+
+/// A column over the value's parts, which are called `v0`, `v1` …
+impl fmt::Display for ColumnExpr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operand = |e: &ColumnExpr| match e {
+            Self::Arith(..) | Self::Avg(..) | Self::Share(_) => format!("({e})"),
+            _ => e.to_string(),
+        };
+        match self {
+            Self::Slot(v, None) => write!(f, "v{v}"),
+            Self::Slot(v, Some(n)) => write!(f, "v{v}, absent if v{n} is 0"),
+            Self::Avg(v, n) => write!(f, "v{v} / v{n}"),
+            Self::Hist(v) => write!(f, "buckets of v{v}"),
+            Self::Quantile(v, p) => write!(f, "quantile {p} of v{v}"),
+            Self::Share(v) => write!(f, "v{v} / total of v{v}"),
+            Self::Rate(v) => write!(f, "v{v} per second"),
+            Self::Const(x) => write!(f, "{x}"),
+            Self::Arith(op, ab) => {
+                let [a, b] = &**ab;
+                // Where one of them is absent the whole is; that need not be said twice.
+                let bare = |e: &ColumnExpr| match e {
+                    Self::Slot(v, _) => format!("v{v}"),
+                    _ => operand(e),
+                };
+                write!(f, "{} {} {}", bare(a), op.symbol(), bare(b))
+            }
+            Self::Neg(a) => write!(f, "-{}", operand(a)),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The sites of a plan in a process, as text: which instruction of which function, what a hit of it costs, and why it.
+
+use profinfer_ebpf::SiteSpec;
+
+use super::look::base;
+use super::page::{Page, Tone, plural};
+use crate::session::sites::{Found, Target};
+use crate::target::{CostClass, Site};
+
+/// Exits of a function that are listed one by one; more are summed up.
+const LISTED: usize = 3;
+
+/// A site specification with what was found for it.
+pub(super) struct SiteText {
+    /// The functions, or why one cannot be probed.
+    found: Result<Vec<Found>, String>,
+    /// Where nothing was found: what was looked for.
+    wanted: String,
+    at_return: bool,
+    optional: bool,
+}
+
+impl SiteText {
+    /// Looks a site up in a target.
+    pub(super) fn find(spec: &SiteSpec, target: &Target) -> SiteText {
+        SiteText {
+            found: target.find(spec).map_err(|e| e.to_string()),
+            wanted: spec.symbols.join(" or "),
+            at_return: spec.at_return,
+            optional: spec.optional,
+        }
+    }
+
+    /// Whether all is well: found, or not needed.
+    pub(super) fn is_fine(&self) -> bool {
+        match &self.found {
+            Ok(found) => self.optional || !found.is_empty(),
+            Err(_) => false,
+        }
+    }
+
+    /// Files with one of the functions.
+    pub(super) fn found(&self) -> &[Found] {
+        self.found.as_deref().unwrap_or_default()
+    }
+
+    /// Writes it, a function a paragraph.
+    pub(super) fn write(&self, page: &mut Page, indent: usize) {
+        let found = match &self.found {
+            Ok(found) => found,
+            Err(why) => return page.line(indent, Tone::Bad, why),
+        };
+        if found.is_empty() {
+            let tone = if self.optional { Tone::Faint } else { Tone::Bad };
+            let what = if self.optional { "not there, and not needed" } else { "not there" };
+            return page.hang(indent, &[(tone, &self.wanted), (tone, &format!("({what})"))]);
+        }
+        for f in found {
+            let ret = if self.at_return { "return of " } else { "" };
+            let function = format!("{ret}{}", f.symbol);
+            let file = format!("in {}", base(f.module.path()));
+            page.hang(indent, &[(Tone::Plain, &function), (Tone::Faint, &file)]);
+            if f.sites.is_empty() {
+                page.line(indent + 2, Tone::Weak, "it never returns");
+            }
+            for site in f.sites.iter().take(LISTED) {
+                self.site(page, indent + 2, site);
+            }
+            if let Some(rest) = f.sites.get(LISTED..).filter(|rest| !rest.is_empty()) {
+                page.line(indent + 2, Tone::Faint, &format!("and {} like these", plural(rest.len(), "exit")));
+            }
+        }
+    }
+
+    fn site(&self, page: &mut Page, indent: usize, site: &Site) {
+        // A cold part may lie before its function.
+        let at = match site.at.cast_signed() {
+            at if at < 0 => format!("-{:#x}", at.unsigned_abs()),
+            at => format!("+{at:#x}"),
+        };
+        let slow = site.cost == CostClass::Step;
+        let cost = site.cost.ns().1;
+        let tone = if slow { Tone::Weak } else { Tone::Good };
+        let why = if self.at_return { "" } else { &site.why };
+        let instruction = format!("`{}`", site.instruction);
+        let pieces = [(Tone::Plain, &*instruction), (tone, cost), (Tone::Faint, why)];
+        page.entry(indent, indent + 9, (Tone::Plain, &at), &pieces);
+    }
+}
