@@ -53,7 +53,8 @@ impl Clauses<'_> {
         if self.broken.contains(&name.node) {
             return Err(consequence(name.span));
         }
-        let d = Diagnostic::error("PI0204", format!("no table is called `{}`", name.node)).at(name.span, "unknown table");
+        let d =
+            Diagnostic::error("PI0204", format!("no table is called `{}`", name.node)).at(name.span, "unknown table");
         let has = |n: &str| n == name.node;
         if let Some(t) = self.tables.iter().find(|t| t.columns.iter().any(|c| has(&c.name))) {
             return Err(d.help(format!("it is a column of `{}`, and a table is shown whole: show {0}", t.name)));

@@ -383,11 +383,9 @@ fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
     }
     let names = catalogue.points.iter().map(|p| p.name.as_str());
     let listed: Vec<_> = names.clone().collect();
-    Err(Diagnostic::error("PI0201", format!("no point is called `{name}`")).at(at.path.span, "unknown point").help_near(
-        &name,
-        names.chain(LATER_POINTS.iter().copied()),
-        &format!("points: {}", listed.join(" ")),
-    ))
+    Err(Diagnostic::error("PI0201", format!("no point is called `{name}`"))
+        .at(at.path.span, "unknown point")
+        .help_near(&name, names.chain(LATER_POINTS.iter().copied()), &format!("points: {}", listed.join(" "))))
 }
 
 /// Whether the rows of two groups can stand in one table and be added up.

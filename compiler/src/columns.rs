@@ -57,7 +57,7 @@ impl<'c, 'a> Columns<'c, 'a> {
             for share in &args[1..] {
                 let p = self.share_of_one(&share.value)?;
                 let name = match &c.name {
-                    Some(given) => format!("{}_p{}", given.node, p * 100.0),
+                    Some(given) => format!("{}_p{}", given.node, (p * 1e8).round() / 1e6),
                     None => name.split(',').next().map_or_else(String::new, |head| format!("{head},{p})")),
                 };
                 self.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) }, c);

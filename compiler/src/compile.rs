@@ -10,6 +10,7 @@ use crate::faults::{is_consequence, not_yet, twice};
 use crate::params;
 use crate::plan::{Action, Plan, Timer};
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
+use crate::stack::with_room;
 
 /// Rows a table may have where the script does not say.
 pub const DEFAULT_LIMIT: u64 = 10_000;
@@ -28,6 +29,15 @@ pub struct Compiled {
 /// # Errors
 /// All errors of the script at once, in the order of their places.
 pub fn compile(
+    program: &ast::Program,
+    sources: &SourceMap,
+    catalogue: &Catalogue,
+    settings: &[(String, String)],
+) -> Result<Compiled, Vec<Diagnostic>> {
+    with_room(|| run(program, sources, catalogue, settings))
+}
+
+fn run(
     program: &ast::Program,
     sources: &SourceMap,
     catalogue: &Catalogue,
@@ -119,13 +129,18 @@ fn declare_items(program: &ast::Program, resolver: &mut Resolver<'_>, errors: &m
             },
             ItemKind::Fn(f) => {
                 let name = f.name.node.as_str();
-                let words = [AGGREGATES, SCALARS, LATER];
-                if words.iter().any(|w| w.contains(&name)) {
-                    errors.push(twice(name, f.name.span).help("the language has a function of this name"));
-                } else if resolver.catalogue().fns.contains_key(name) {
-                    errors.push(twice(name, f.name.span).help("the engine description has a function of this name"));
-                } else if resolver.fns.insert(f.name.node.clone(), f.clone()).is_some() {
-                    errors.push(twice(name, f.name.span));
+                let of_language = [AGGREGATES, SCALARS, LATER].iter().any(|w| w.contains(&name));
+                if of_language || resolver.catalogue().fns.contains_key(name) {
+                    let whose = if of_language { "the language" } else { "the engine description" };
+                    errors.push(
+                        Diagnostic::error("PI0205", format!("{whose} has a function called `{name}` already"))
+                            .at(f.name.span, "a second one")
+                            .help("give it another name"),
+                    );
+                } else if let Some(first) = resolver.fns.get(name) {
+                    errors.push(twice(name, f.name.span).note(first.name.span, "the first one"));
+                } else {
+                    resolver.fns.insert(f.name.node.clone(), f.clone());
                 }
             }
             ItemKind::Import(i) => refuse("`import`", Some(module_name(i))),

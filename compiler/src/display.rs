@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::pattern::{Alt, Pattern};
-use crate::plan::{ColumnExpr, Expr, KeyField, Plan, UserExpr};
+use crate::plan::{Accum, ColumnExpr, Expr, KeyField, Plan, Series, UserExpr};
 use crate::typed::{AccumHow, PointId, SeriesHow};
 use crate::types::{ArithOp, Type};
 
@@ -19,14 +19,25 @@ impl<'p> Kernel<'p> {
         Self { plan: self.plan, point: self.point, expr }
     }
 
-    /// The point's name in front of what belongs to another point.
-    fn belongs(&self, f: &mut fmt::Formatter<'_>, to: PointId) -> fmt::Result {
-        if to == self.point { Ok(()) } else { write!(f, "{}:", self.plan.points[to].name) }
+    /// A part of a record, with the name of the point where that is another one.
+    fn part(&self, f: &mut fmt::Formatter<'_>, of: PointId, text: &str) -> fmt::Result {
+        let name = &self.plan.points[of].name;
+        let is_name = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'));
+        match (of == self.point, is_name) {
+            (true, _) => f.write_str(text),
+            (false, true) => write!(f, "{name}.{text}"),
+            (false, false) => write!(f, "{text} of {name}"),
+        }
     }
 
     /// An operand, in parentheses where it is made of operands itself.
     fn operand(&self, expr: &'p Expr, unit: Unit) -> Operand<'p> {
-        Operand { inner: self.of(expr), unit }
+        Operand { inner: self.of(expr), unit, parens: true }
+    }
+
+    /// An argument of a function.
+    fn argument(&self, expr: &'p Expr, unit: Unit) -> Operand<'p> {
+        Operand { inner: self.of(expr), unit, parens: false }
     }
 
     /// What a constant beside `expr` counts.
@@ -45,7 +56,7 @@ impl<'p> Kernel<'p> {
             Expr::Arith(ArithOp::Add | ArithOp::Sub | ArithOp::Rem, ab) => {
                 return ab.iter().map(|e| self.unit(e)).find(|u| *u == Unit::Time).unwrap_or(Unit::None);
             }
-            Expr::If(c) => return self.unit(&c[1]),
+            Expr::If(c) => c[1..].iter().any(|e| self.unit(e) == Unit::Time),
             Expr::First(all) => all.iter().any(|e| self.unit(e) == Unit::Time),
             _ => false,
         };
@@ -63,13 +74,16 @@ enum Unit {
 struct Operand<'p> {
     inner: Kernel<'p>,
     unit: Unit,
+    parens: bool,
 }
 
 impl fmt::Display for Operand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.inner.expr {
             Expr::Const(n) if self.unit == Unit::Time => f.write_str(&duration(*n)),
-            Expr::Arith(..) | Expr::Cmp(..) | Expr::And(_) | Expr::Or(_) | Expr::Matches(..) | Expr::Not(_) => {
+            Expr::Arith(..) | Expr::Cmp(..) | Expr::And(_) | Expr::Or(_) | Expr::Matches(..) | Expr::Not(_)
+                if self.parens =>
+            {
                 write!(f, "({})", self.inner)
             }
             _ => write!(f, "{}", self.inner),
@@ -85,27 +99,13 @@ impl fmt::Display for Kernel<'_> {
             Expr::Absent => f.write_str("absent"),
             Expr::Word(_, word) => f.write_str(word),
             Expr::Arg(name) => f.write_str(name),
-            Expr::Load { base, place, index: Some((i, scale)), .. } => {
-                write!(f, "{}{place}[{} * {scale}]", operand(base), self.of(i))
-            }
+            Expr::Load { base, index: Some((i, _)), .. } => write!(f, "{}[{}]", operand(base), self.of(i)),
             Expr::Load { base, place, .. } => write!(f, "{}{place}", operand(base)),
-            Expr::Capture(p, i) => {
-                self.belongs(f, *p)?;
-                f.write_str(&self.plan.points[*p].captures[*i].text)
-            }
-            Expr::Accum(p, i) => {
-                self.belongs(f, *p)?;
-                accum(f, self.plan, &self.plan.points[*p].accums[*i])
-            }
-            Expr::Series(p, i) => {
-                self.belongs(f, *p)?;
-                series(f, self.plan, *p, &self.plan.points[*p].series[*i])
-            }
+            Expr::Capture(p, i) => self.part(f, *p, &self.plan.points[*p].captures[*i].text),
+            Expr::Accum(p, i) => self.part(f, *p, &self.plan.points[*p].accums[*i].text),
+            Expr::Series(p, i) => self.part(f, *p, &self.plan.points[*p].series[*i].text),
             Expr::Dur => f.write_str("dur"),
-            Expr::Start(p) => {
-                self.belongs(f, *p)?;
-                f.write_str("time")
-            }
+            Expr::Start(p) => self.part(f, *p, "time"),
             Expr::Pid => f.write_str("pid"),
             Expr::Tid => f.write_str("tid"),
             Expr::Cpu => f.write_str("cpu"),
@@ -122,70 +122,60 @@ impl fmt::Display for Kernel<'_> {
             }
             Expr::And(ab) => write!(f, "{} and {}", operand(&ab[0]), operand(&ab[1])),
             Expr::Or(ab) => write!(f, "{} or {}", operand(&ab[0]), operand(&ab[1])),
-            Expr::If(c) => write!(f, "if({}, {}, {})", self.of(&c[0]), self.of(&c[1]), self.of(&c[2])),
+            Expr::If(c) => {
+                let unit = self.unit(self.expr);
+                write!(f, "if({}, {}, {})", self.of(&c[0]), self.argument(&c[1], unit), self.argument(&c[2], unit))
+            }
             Expr::First(all) => {
-                let all: Vec<String> = all.iter().map(|e| self.of(e).to_string()).collect();
+                let unit = self.unit(self.expr);
+                let all: Vec<String> = all.iter().map(|e| self.argument(e, unit).to_string()).collect();
                 write!(f, "first({})", all.join(", "))
             }
-            Expr::Matches(a, _, p) => write!(f, "{} = {}", operand(a), Shown { pattern: p, unit: self.unit(a) }),
+            Expr::Matches(a, _, p) => {
+                write!(f, "{} = {}", operand(a), Shown { pattern: p, time: self.unit(a) == Unit::Time })
+            }
         }
     }
 }
 
-fn accum(f: &mut fmt::Formatter<'_>, plan: &Plan, a: &crate::plan::Accum) -> fmt::Result {
-    let how = match a.how {
-        AccumHow::Sum => "sum_of",
-        AccumHow::Count => "count_of",
-        AccumHow::Last => "last_of",
-    };
-    let inner = &plan.points[a.of].name;
-    match &a.value {
-        None => write!(f, "{how}({inner})"),
-        Some(v) => write!(f, "{how}({inner}:{})", Kernel { plan, point: a.of, expr: v }),
-    }
-}
-
-fn series(f: &mut fmt::Formatter<'_>, plan: &Plan, point: PointId, s: &crate::plan::Series) -> fmt::Result {
-    let list = |all: &[Expr]| {
-        all.iter().map(|expr| Kernel { plan, point, expr }.to_string()).collect::<Vec<_>>().join(", ")
-    };
-    let how = match s.how {
-        SeriesHow::Ordinal => "ordinal",
-        SeriesHow::SinceEnd => "since_end",
-        SeriesHow::SincePos => "since_pos",
-        SeriesHow::SinceFirst => "since_first",
-    };
-    write!(f, "{how}({})", list(&s.inputs))?;
-    if s.keys.is_empty() { Ok(()) } else { write!(f, " for each {}", list(&s.keys)) }
-}
-
-/// A gathered value of a point.
-pub(crate) struct Gathered<'p>(pub &'p Plan, pub &'p crate::plan::Accum);
+/// A gathered value of a point, with what it gathers.
+pub(crate) struct Gathered<'p>(pub &'p Plan, pub &'p Accum);
 
 impl fmt::Display for Gathered<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        accum(f, self.0, self.1)
+        let Self(plan, a) = self;
+        let inner = &plan.points[a.of].name;
+        let definition = match &a.value {
+            None => format!("{}({inner})", a.how.word()),
+            Some(expr) => format!("{}({inner}.{})", a.how.word(), Kernel { plan, point: a.of, expr }),
+        };
+        if a.text == definition { f.write_str(&definition) } else { write!(f, "{} = {definition}", a.text) }
     }
 }
 
-/// A carried value of a point.
-pub(crate) struct Carried<'p>(pub &'p Plan, pub PointId, pub &'p crate::plan::Series);
+/// A carried value of a point, with what it carries.
+pub(crate) struct Carried<'p>(pub &'p Plan, pub PointId, pub &'p Series);
 
 impl fmt::Display for Carried<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        series(f, self.0, self.1, self.2)
+        let Self(plan, point, s) = self;
+        let list = |all: &[Expr]| {
+            all.iter().map(|expr| Kernel { plan, point: *point, expr }.to_string()).collect::<Vec<_>>().join(", ")
+        };
+        write!(f, "{} = {}({})", s.text, s.how.word(), list(&s.inputs))?;
+        if s.keys.is_empty() { Ok(()) } else { write!(f, " for each {}", list(&s.keys)) }
     }
 }
 
-/// A pattern whose numbers have a unit.
-struct Shown<'p> {
-    pattern: &'p Pattern,
-    unit: Unit,
+/// A pattern, of times where it says so.
+pub(crate) struct Shown<'p> {
+    pub pattern: &'p Pattern,
+    pub time: bool,
 }
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.unit == Unit::None {
+        if !self.time {
             return write!(f, "{}", self.pattern);
         }
         let bound = |n: i64| if n == i64::MIN || n == i64::MAX { String::new() } else { duration(n) };
@@ -273,7 +263,42 @@ impl fmt::Display for User<'_> {
             }
             UserExpr::Concat(all) => write!(f, "concat({})", self.list(all)),
             UserExpr::Readable(a) => write!(f, "readable({})", self.of(a)),
+            UserExpr::Named(name, _) => f.write_str(name),
         }
+    }
+}
+
+/// The fields an expression names that are put together in user space, each with what it stands for, inner ones last.
+pub(crate) fn definitions<'p>(e: &'p UserExpr, found: &mut Vec<(&'p str, &'p UserExpr)>) {
+    match e {
+        UserExpr::Named(name, of) => {
+            if !found.iter().any(|(n, _)| n == name) {
+                found.push((name, of));
+                definitions(of, found);
+            }
+        }
+        UserExpr::First(all) | UserExpr::Concat(all) => all.iter().for_each(|e| definitions(e, found)),
+        UserExpr::If(all) => all.iter().for_each(|e| definitions(e, found)),
+        UserExpr::Arith(_, ab) | UserExpr::Cmp(_, ab) | UserExpr::And(ab) | UserExpr::Or(ab) => {
+            ab.iter().for_each(|e| definitions(e, found));
+        }
+        UserExpr::Not(a)
+        | UserExpr::Neg(a)
+        | UserExpr::Has(a)
+        | UserExpr::Matches(a, _)
+        | UserExpr::NumberAfter(a, _)
+        | UserExpr::Readable(a) => definitions(a, found),
+        UserExpr::Select(a, cases) => {
+            definitions(a, found);
+            cases.iter().for_each(|(_, v)| definitions(v, found));
+        }
+        UserExpr::Field(_)
+        | UserExpr::Int(_)
+        | UserExpr::Float(_)
+        | UserExpr::Str(_)
+        | UserExpr::Bool(_)
+        | UserExpr::Absent
+        | UserExpr::EnumCount(_) => {}
     }
 }
 

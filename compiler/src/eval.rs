@@ -78,6 +78,7 @@ pub fn eval(e: &UserExpr, fields: &[Value], counts: EnumCounts<'_>) -> Value {
             }
             Value::Text(text)
         }
+        UserExpr::Named(_, a) => go(a),
         UserExpr::Readable(a) => Value::Bool(match go(a) {
             Value::Text(s) => !s.is_empty() && s.chars().all(|c| !c.is_control() && c != char::REPLACEMENT_CHARACTER),
             _ => false,

@@ -10,6 +10,7 @@
 //! 6. [`compile`] puts clauses together to tables and actions: the [`plan::Plan`].
 
 mod actions;
+mod calls;
 pub mod catalogue;
 mod clauses;
 mod columns;
@@ -17,12 +18,14 @@ pub mod compile;
 mod display;
 pub mod eval;
 mod faults;
+mod fold;
 mod lower;
 pub mod params;
 pub mod pattern;
 pub mod plan;
 pub mod print;
 pub mod resolve;
+mod stack;
 pub mod typed;
 pub mod types;
 

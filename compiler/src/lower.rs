@@ -8,7 +8,7 @@ use crate::plan::{
 };
 use crate::resolve::{Resolver, Scope};
 use crate::typed::{Common, Kind, PointId, Stage, Typed};
-use crate::types::Type;
+use crate::types::{CmpOp, Type};
 
 /// Builds the points of a plan while clauses ask for them.
 pub(crate) struct Lowering<'a> {
@@ -108,6 +108,8 @@ impl<'a> Lowering<'a> {
                 Kind::Load { base, .. } => self.open(base)?,
                 _ => return Err(cannot(e)),
             })),
+            // A null pointer leads to nothing.
+            Kind::Has(a) if a.ty.is_pointer() => Expr::Cmp(CmpOp::Ne, Box::new([self.open(a)?, Expr::Const(0)])),
             Kind::Has(a) => Expr::Has(Box::new(self.open(a)?)),
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.open(a)?), enum_of(&a.ty), p.clone()),
             _ => return Err(cannot(e)),
@@ -154,14 +156,14 @@ impl<'a> Lowering<'a> {
                 self.need(*owner)?;
                 self.need(a.of)?;
                 let value = a.value.as_ref().map(|v| self.close(v, a.of)).transpose()?;
-                let accum = Accum { how: a.how, of: a.of, value };
+                let accum = Accum { text: self.text_of(e), how: a.how, of: a.of, value };
                 Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
             }
             Kind::Series(owner, s) => {
                 self.need(*owner)?;
                 let inputs = s.inputs.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
                 let keys = s.keys.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
-                let series = Series { how: s.how, inputs, keys };
+                let series = Series { text: self.text_of(e), how: s.how, inputs, keys };
                 Expr::Series(*owner, index_of(&mut self.points[*owner].series, series))
             }
             Kind::First(all) => Expr::First(all.iter().map(|e| self.close(e, point)).collect::<Result<_, _>>()?),
@@ -178,6 +180,20 @@ impl<'a> Lowering<'a> {
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.close(a, point)?), enum_of(&a.ty), p.clone()),
             _ => return Err(cannot(e)),
         })
+    }
+
+    /// How a gathered or carried value is called: by its field's name, else by what it does.
+    fn text_of(&self, e: &Typed) -> String {
+        let name = |of: PointId| self.points[of].name.as_str();
+        match (&e.name, &e.kind) {
+            (None, Kind::Accum(_, a)) => {
+                let how = a.how.word();
+                a.value
+                    .as_ref()
+                    .map_or_else(|| format!("{how}({})", name(a.of)), |value| format!("{how}({}.{value})", name(a.of)))
+            }
+            _ => e.to_string(),
+        }
     }
 
     fn capture(&mut self, owner: PointId, capture: Capture) -> usize {
@@ -227,7 +243,8 @@ impl<'a> Lowering<'a> {
             let (value, len) = self.text(e)?;
             let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
             let source = KeySource::Text(owner, i, len);
-            let field = KeyField { text: e.to_string(), source, ty: e.ty.clone() };
+            let text = self.qualified(&e.to_string(), Some(owner), point);
+            let field = KeyField { text, source, ty: e.ty.clone() };
             return Ok(UserExpr::Field(index_of(fields, field)));
         }
         match e.stage() {
@@ -241,11 +258,24 @@ impl<'a> Lowering<'a> {
                         .help("multiply rather than divide: (dur > 2 * x), not (dur / x > 2)"));
                 }
                 let source = KeySource::Number(self.close(e, point)?);
-                let field = KeyField { text: e.to_string(), source, ty: e.ty.clone() };
+                let owner = if e.name.is_some() { e.owner() } else { None };
+                let field = KeyField { text: self.qualified(&e.to_string(), owner, point), source, ty: e.ty.clone() };
                 return Ok(UserExpr::Field(index_of(fields, field)));
             }
         }
-        self.user_node(e, &mut |this, e| this.user(e, point, fields, hidden))
+        let value = self.user_node(e, &mut |this, e| this.user(e, point, fields, hidden))?;
+        Ok(match &e.name {
+            Some(name) => UserExpr::Named(self.qualified(name, e.owner(), point), Box::new(value)),
+            None => value,
+        })
+    }
+
+    /// A field's name as seen at `point`.
+    fn qualified(&self, name: &str, owner: Option<PointId>, point: PointId) -> String {
+        match owner {
+            Some(owner) if owner != point => format!("{}.{name}", self.points[owner].name),
+            _ => name.to_owned(),
+        }
     }
 
     fn check_expr(&mut self, e: &Typed, leaves: &mut Vec<Capture>) -> Result<UserExpr, Diagnostic> {
@@ -365,7 +395,9 @@ pub(crate) fn cannot(e: &Typed) -> Diagnostic {
         Type::Ratio | Type::PerSecond | Type::BytesPerSecond => {
             d.help("the kernel has whole numbers only: divide the columns, sum(a) / sum(b)")
         }
-        t if t.is_quantity() => d.help("the kernel has whole numbers only: use whole numbers, or compute with the columns"),
+        t if t.is_quantity() => {
+            d.help("the kernel has whole numbers only: use whole numbers, or compute with the columns")
+        }
         _ => d.help("use it as a key or in a condition of its own"),
     }
 }

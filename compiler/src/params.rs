@@ -9,12 +9,15 @@ use crate::resolve::{Resolver, Scope};
 use crate::typed::{Kind, Typed};
 use crate::types::Type;
 
+/// The words for types of parameters, beside those of enums.
+const TYPES: &[&str] = &["int", "duration", "bytes", "string", "bool", "ratio"];
+
 /// A declared parameter, for `--help`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Declared {
     /// Its name without `$`.
     pub name: String,
-    /// Its type's word.
+    /// Its type's word: `duration`, of an enum its name.
     pub ty: String,
     /// Its default as text; none if it must be given.
     pub default: Option<String>,
@@ -30,7 +33,7 @@ pub fn declared(program: &ast::Program, text_of: &dyn Fn(&ast::Expr) -> String) 
         .filter_map(|item| match &item.kind {
             ItemKind::Param(p) => Some(Declared {
                 name: p.name.node.clone(),
-                ty: p.ty.name.node.clone(),
+                ty: p.ty.of.as_ref().unwrap_or(&p.ty.name).node.clone(),
                 default: p.default.as_ref().map(text_of),
                 help: item.docs.join(" "),
             }),
@@ -122,15 +125,13 @@ fn param_type(p: &ast::Param, catalogue: &Catalogue) -> Result<Type, Diagnostic>
     if p.ty.of.is_none() && catalogue.enums.contains_key(word) {
         return Ok(Type::Enum(word.to_owned()));
     }
-    let ty = catalogue.type_of(&p.ty).ok().filter(|_| {
-        matches!(word, "int" | "duration" | "bytes" | "string" | "bool" | "ratio" | "enum") && p.ty.len.is_none()
-    });
+    let ty = catalogue.type_of(&p.ty).ok().filter(|_| (TYPES.contains(&word) || word == "enum") && p.ty.len.is_none());
     ty.ok_or_else(|| {
         Diagnostic::error("PI0208", format!("`{word}` is no type of a parameter"))
             .at(p.ty.span, "not a type")
             .help_near(
                 word,
-                catalogue.enums.keys().map(String::as_str),
+                TYPES.iter().copied().chain(catalogue.enums.keys().map(String::as_str)),
                 "types: int duration bytes string bool ratio enum(E)",
             )
     })

@@ -81,7 +81,7 @@ pub enum Gate {
 }
 
 /// Something read at the start of an event and kept until its end.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Capture {
     /// How the script sees it.
     pub text: String,
@@ -89,6 +89,13 @@ pub struct Capture {
     pub value: CaptureValue,
     /// Its type.
     pub ty: Type,
+}
+
+/// Two captures are the same when they read the same, whatever they are called.
+impl PartialEq for Capture {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value && self.ty == other.ty
+    }
 }
 
 /// What a capture reads.
@@ -114,8 +121,10 @@ impl Capture {
 }
 
 /// Something gathered from inner events.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Accum {
+    /// How the script sees it.
+    pub text: String,
     /// How.
     pub how: AccumHow,
     /// The inner point.
@@ -124,15 +133,31 @@ pub struct Accum {
     pub value: Option<Expr>,
 }
 
+/// Two gathered values are the same when they gather the same, whatever they are called.
+impl PartialEq for Accum {
+    fn eq(&self, other: &Self) -> bool {
+        (self.how, self.of, &self.value) == (other.how, other.of, &other.value)
+    }
+}
+
 /// Something carried along a series.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Series {
+    /// How the script sees it.
+    pub text: String,
     /// How.
     pub how: SeriesHow,
     /// Numbers fed to it.
     pub inputs: Vec<Expr>,
     /// Its keys beside the process.
     pub keys: Vec<Expr>,
+}
+
+/// Two carried values are the same when they carry the same, whatever they are called.
+impl PartialEq for Series {
+    fn eq(&self, other: &Self) -> bool {
+        (self.how, &self.inputs, &self.keys) == (other.how, &other.inputs, &other.keys)
+    }
 }
 
 /// A layout check.
@@ -233,6 +258,8 @@ pub enum UserExpr {
     Select(Box<UserExpr>, Vec<(String, UserExpr)>),
     Concat(Vec<UserExpr>),
     Readable(Box<UserExpr>),
+    /// A field of the script by its name, and what it stands for.
+    Named(String, Box<UserExpr>),
 }
 
 /// A table: what one group of a clause gathers.
@@ -267,7 +294,7 @@ pub struct Table {
 }
 
 /// Part of a key in the kernel.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct KeyField {
     /// How the script sees it.
     pub text: String,
@@ -275,6 +302,13 @@ pub struct KeyField {
     pub source: KeySource,
     /// Its type.
     pub ty: Type,
+}
+
+/// Two parts are the same when they come from the same place, whatever they are called.
+impl PartialEq for KeyField {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source && self.ty == other.ty
+    }
 }
 
 impl KeyField {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use crate::display::{Carried, Gathered, Kernel, User, duration};
+use crate::display::{Carried, Gathered, Kernel, User, definitions, duration};
 use crate::plan::{
-    Action, Capture, CaptureValue, ColumnExpr, Expr, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table, View,
+    Action, Capture, CaptureValue, ColumnExpr, Expr, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table,
+    UserExpr, View,
 };
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
@@ -13,7 +14,7 @@ use crate::types::{Mem, Type};
 const WIDTH: usize = 112;
 
 /// Where the text behind the word of a line begins.
-const INDENT: usize = 12;
+const INDENT: usize = 13;
 
 /// Bytes of a histogram that lies in the row: one bucket per power of two, one for zero, one for all below.
 const INLINE_HIST: u32 = 65 * 8;
@@ -52,7 +53,7 @@ impl Out {
         self.0.push('\n');
     }
 
-    /// A line `  word    text`, broken between words where it is too long. Text in quotes may be broken too.
+    /// A line `  word    text`, broken between words where it is too long.
     fn line(&mut self, word: &str, text: &str) {
         let mut line = format!("  {word:<width$}", width = INDENT - 2);
         for (i, part) in text.split(' ').enumerate() {
@@ -117,7 +118,7 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     let p = &plan.points[id];
     let kernel = |expr: &Expr| Kernel { plan, point: id, expr }.to_string();
     let optional = if p.wanted && p.optional { ", carry on without it" } else { "" };
-    let for_others = if p.wanted { "" } else { ", for others" };
+    let for_others = if p.wanted { "" } else { ", needed by the others" };
     out.head(&format!("point {}: {}{optional}{for_others}", p.name, p.template.word()));
     out.lines(
         "start",
@@ -157,24 +158,30 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     );
     out.lines("gather", p.accums.iter().map(|a| Gathered(plan, a).to_string()));
     out.lines("carry", p.series.iter().map(|s| Carried(plan, id, s).to_string()));
-    out.lines("check", p.checks.iter().map(|c| format!("{}  {}", without_outer_parens(&c.text), c.message)));
+    out.lines("check", p.checks.iter().map(|c| format!("{}: {}", c.message, without_outer_parens(&c.text))));
 }
 
 /// What is read: by the name it has in expressions, and how, where that is more than a number.
 fn capture(plan: &Plan, point: PointId, c: &Capture) -> String {
-    let kind = match &c.value {
-        CaptureValue::Number(_) => word(&c.ty),
+    let value = match &c.value {
+        CaptureValue::Number(expr) => Kernel { plan, point, expr }.to_string(),
         CaptureValue::Text(sources, _) => {
             let kernel = |(base, place)| format!("{}{place}", Kernel { plan, point, expr: base });
             let all: Vec<String> = sources.iter().map(|(b, p)| kernel((b, p))).collect();
-            return match all.as_slice() {
-                [only] if *only == c.text => format!("{}: text", c.text),
-                _ => format!("{}: text at the first that is there", c.text),
-            };
+            all.join(", else ")
         }
-        CaptureValue::Comm => "text".to_owned(),
+        CaptureValue::Comm => "comm".to_owned(),
     };
-    format!("{}: {kind}", c.text)
+    defined(&c.text, &c.ty, &value)
+}
+
+/// `name: type = value`, without the value where that says no more than the name.
+fn defined(name: &str, ty: &Type, value: &str) -> String {
+    if without_outer_parens(name) == value {
+        format!("{value}: {}", word(ty))
+    } else {
+        format!("{name}: {} = {value}", word(ty))
+    }
 }
 
 fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
@@ -215,11 +222,16 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     out.lines(
         "keys",
         t.keys.iter().map(|k| {
-            let value = user(&k.value);
-            let name = &k.name;
-            if *name == value { format!("{name}: {}", word(&k.ty)) } else { format!("{name}: {} = {value}", word(&k.ty)) }
+            let own = match &k.value {
+                UserExpr::Named(name, _) => *name == k.name,
+                _ => false,
+            };
+            if own { format!("{}: {}", k.name, word(&k.ty)) } else { defined(&k.name, &k.ty, &user(&k.value)) }
         }),
     );
+    let mut found = Vec::new();
+    t.user.iter().chain(t.keys.iter().map(|k| &k.value)).for_each(|e| definitions(e, &mut found));
+    out.lines("where", found.into_iter().map(|(name, e)| format!("{name} = {}", user(e))));
     out.lines(
         "columns",
         t.columns.iter().map(|c| {
@@ -233,10 +245,7 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
 
 fn key_field(plan: &Plan, point: PointId, k: &KeyField) -> String {
     match &k.source {
-        KeySource::Number(e) => {
-            let value = Kernel { plan, point, expr: e }.to_string();
-            if value == k.text { format!("{value}: {}", word(&k.ty)) } else { format!("{}: {} = {value}", k.text, word(&k.ty)) }
-        }
+        KeySource::Number(expr) => defined(&k.text, &k.ty, &Kernel { plan, point, expr }.to_string()),
         KeySource::Text(of, _, _) if *of != point => format!("{}: text of {}", k.text, plan.points[*of].name),
         KeySource::Text(..) => format!("{}: text", k.text),
     }
@@ -266,7 +275,13 @@ fn slot_bytes(s: &Slot) -> Option<u32> {
 }
 
 fn without_outer_parens(text: &str) -> &str {
-    text.strip_prefix('(').and_then(|t| t.strip_suffix(')')).filter(|t| !t.contains(')')).unwrap_or(text)
+    let Some(inner) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) else { return text };
+    let mut depth = 0i32;
+    let closes_early = inner.chars().any(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth < 0
+    });
+    if closes_early { text } else { inner }
 }
 
 /// An argument's type as the engine description writes it.

@@ -10,10 +10,11 @@ use profinfer_lang::span::Span;
 
 use crate::catalogue::{Catalogue, Template};
 pub use crate::faults::near;
-use crate::faults::{HelpNear, bare_text, consequence, is_consequence, mismatch, not_yet, told_at, with_unit_hint};
+use crate::faults::{HelpNear, bare_text, consequence, is_consequence, mismatch, told_at, with_unit_hint};
+use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
-use crate::typed::{Accum, AccumHow, Common, Kind, Place, PointId, Series, SeriesHow, Typed};
-use crate::types::{ArithOp, CmpOp, Mem, Type, arithmetic};
+use crate::typed::{Common, Kind, Place, PointId, Typed};
+use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// Words of the language that are column functions, not scalar ones.
 pub(crate) const AGGREGATES: &[&str] = &[
@@ -27,7 +28,7 @@ pub(crate) const SCALARS: &[&str] = &["first", "if", "has", "number_after", "mat
 /// Words that are parsed and will be scalar functions or event columns.
 pub(crate) const LATER: &[&str] = &["gap", "bucket", "print", "slice", "gauge", "node", "stack"];
 
-type Resolved = Result<Typed, Diagnostic>;
+pub(crate) type Resolved = Result<Typed, Diagnostic>;
 
 /// Resolves expressions against a catalogue, a script's constants and its parameters.
 pub struct Resolver<'a> {
@@ -118,13 +119,18 @@ impl<'a> Resolver<'a> {
                 None => Err(mismatch(&value, ty)),
             }
         });
-        let value = value.map_err(|d| told_at(d, span, &format!("`{name}`")))?;
+        let value = value.map_err(|d| told_at(d, span, &format!("`{name}`")))?.named(name);
         self.fields.borrow_mut().insert((point, name.to_owned()), value.clone());
         Ok(value.at(span))
     }
 
     /// Runs `f` for the definition called `name`, which must not need itself.
-    fn define<T>(&self, name: &str, span: Span, f: impl FnOnce() -> Result<T, Diagnostic>) -> Result<T, Diagnostic> {
+    pub(crate) fn define<T>(
+        &self,
+        name: &str,
+        span: Span,
+        f: impl FnOnce() -> Result<T, Diagnostic>,
+    ) -> Result<T, Diagnostic> {
         if self.open.borrow().iter().any(|n| n == name) {
             return Err(Diagnostic::error("PI0211", format!("the definition of `{name}` needs itself"))
                 .at(span, "goes round in a circle")
@@ -162,7 +168,11 @@ impl<'a> Resolver<'a> {
 
     /// Any expression; `expected` lets a word of an enum be recognised.
     pub fn expr(&self, e: &ast::Expr, scope: Scope<'_>, expected: Option<&Type>) -> Resolved {
-        self.deeper(e.span, || self.expr_inner(e, scope, expected))
+        let mut inner = e;
+        while let ExprKind::Paren(bare) = &inner.kind {
+            inner = bare;
+        }
+        self.deeper(e.span, || self.expr_inner(inner, scope, expected))
     }
 
     fn expr_inner(&self, e: &ast::Expr, scope: Scope<'_>, expected: Option<&Type>) -> Resolved {
@@ -182,28 +192,11 @@ impl<'a> Resolver<'a> {
             ExprKind::Str(s) => at(Kind::Str(s.clone()), Type::Str(0)),
             ExprKind::Bool(b) => at(Kind::Bool(*b), Type::Bool),
             ExprKind::Paren(inner) => self.expr(inner, scope, expected),
-            ExprKind::Param(name) => match self.params.get(name) {
-                Some(value) => Ok(Typed { span: e.span, ..value.clone() }),
-                None if self.broken.contains(&format!("${name}")) => Err(consequence(e.span)),
-                None => Err(Diagnostic::error("PI0203", format!("no parameter is called `${name}`"))
-                    .at(e.span, "not declared")
-                    .help_near(name, self.params.keys().map(String::as_str), "declare it: param name: type = value")),
-            },
+            ExprKind::Param(name) => self.param(name, e.span),
             ExprKind::Name(name) => self.name(name, e.span, scope, expected),
             ExprKind::Member(base, member) => self.member(base, member, e.span, scope),
             ExprKind::Index(base, index) => self.index(base, index, e.span, scope),
-            ExprKind::Unary(UnaryOp::Neg, inner) => {
-                let inner = self.expr(inner, scope, None)?;
-                match inner.kind {
-                    Kind::Int(n) if inner.ty.is_quantity() => at(Kind::Int(n.saturating_neg()), inner.ty),
-                    Kind::Float(x) => at(Kind::Float(-x), inner.ty),
-                    _ if inner.ty.is_quantity() => {
-                        let ty = inner.ty.clone();
-                        at(Kind::Neg(Box::new(inner)), ty)
-                    }
-                    _ => Err(mismatch(&inner, &Type::Int)),
-                }
-            }
+            ExprKind::Unary(UnaryOp::Neg, inner) => negative(self.expr(inner, scope, None)?, e.span),
             ExprKind::Unary(UnaryOp::Not, inner) => {
                 let inner = self.condition(inner, scope)?;
                 at(Kind::Not(Box::new(inner)), Type::Bool)
@@ -211,11 +204,17 @@ impl<'a> Resolver<'a> {
             ExprKind::Binary(op, a, b) if op.is_comparison() => self.comparison(*op, a, b, e.span, scope),
             ExprKind::Binary(..) => self.chain(e, scope),
             ExprKind::Call { name, args } => self.call(name, args, e.span, scope, expected),
-            ExprKind::Range(..) | ExprKind::Pattern(_) => {
-                Err(Diagnostic::error("PI0308", "a pattern stands only on the right of `=` or `!=`")
-                    .at(e.span, "a pattern")
-                    .help("write (field = pattern)"))
-            }
+            ExprKind::Range(..) | ExprKind::Pattern(_) => Err(misplaced(e.span)),
+        }
+    }
+
+    fn param(&self, name: &str, span: Span) -> Resolved {
+        match self.params.get(name) {
+            Some(value) => Ok(Typed { span, ..value.clone() }),
+            None if self.broken.contains(&format!("${name}")) => Err(consequence(span)),
+            None => Err(Diagnostic::error("PI0203", format!("no parameter is called `${name}`"))
+                .at(span, "not declared")
+                .help_near(name, self.params.keys().map(String::as_str), "declare it: param name: type = value")),
         }
     }
 
@@ -278,7 +277,7 @@ impl<'a> Resolver<'a> {
         self.catalogue.points[point].fields.contains_key(name)
     }
 
-    fn field_or_common(&self, point: PointId, name: &str, span: Span) -> Result<Option<Typed>, Diagnostic> {
+    pub(crate) fn field_or_common(&self, point: PointId, name: &str, span: Span) -> Result<Option<Typed>, Diagnostic> {
         if self.has_field(point, name) {
             return self.field(point, name, span).map(Some);
         }
@@ -313,12 +312,17 @@ impl<'a> Resolver<'a> {
         names
     }
 
-    fn unknown_field(&self, point: PointId, name: &str, span: Span) -> Diagnostic {
+    pub(crate) fn unknown_field(&self, point: PointId, name: &str, span: Span) -> Diagnostic {
         let names = self.names_at(point);
         let info = &self.catalogue.points[point];
+        let points = info.within.iter().map(|p| self.catalogue.points[*p].name.as_str());
         Diagnostic::error("PI0202", format!("`{}` has no field `{name}`", info.name))
             .at(span, "unknown field")
-            .help_near(name, names.iter().map(String::as_str), &format!("fields of {}: {}", info.name, names.join(" ")))
+            .help_near(
+                name,
+                names.iter().map(String::as_str).chain(points),
+                &format!("fields of {}: {}", info.name, names.join(" ")),
+            )
     }
 
     fn member(&self, base: &ast::Expr, member: &ast::Ident, span: Span, scope: Scope<'_>) -> Resolved {
@@ -359,7 +363,8 @@ impl<'a> Resolver<'a> {
                 Ok(Typed::new(Kind::Load { base: Box::new(base), place, index: None, mem }, ty, span))
             }
             ty => Err(Diagnostic::error("PI0301", format!("`.{}` needs a struct, this is {ty}", member.node))
-                .at(base.span, "not a struct")),
+                .at(base.span, "not a struct")
+                .help("only a field that points to a struct has parts: src0.name, src0.type")),
         }
     }
 
@@ -375,7 +380,8 @@ impl<'a> Resolver<'a> {
             Type::PtrPtr => (Type::Address, Mem::WORD, None),
             ty => {
                 return Err(Diagnostic::error("PI0301", format!("an index needs an array, this is {ty}"))
-                    .at(base.span, "not an array"));
+                    .at(base.span, "not an array")
+                    .help("only an array has elements: ne[0]"));
             }
         };
         if let (Kind::Int(i), Some(len)) = (&index.kind, len)
@@ -384,6 +390,7 @@ impl<'a> Resolver<'a> {
             return Err(Diagnostic::error("PI0314", format!("the index is {i}, the array has {len} elements"))
                 .at(index.span, format!("0 to {}", len.saturating_sub(1))));
         }
+        let name = format!("{base}[{index}]");
         // An array inside a struct is the struct's memory; a pointer is followed.
         let (pointer, place) = match (len, base.kind) {
             (Some(_), Kind::Load { base, place, index: None, .. }) => (base, place),
@@ -405,7 +412,7 @@ impl<'a> Resolver<'a> {
                 Kind::Load { base: pointer, place, index: Some((Box::new(index), u32::from(mem.size))), mem: Some(mem) }
             }
         };
-        Ok(Typed::new(kind, elem, span))
+        Ok(Typed::new(kind, elem, span).named(name))
     }
 
     /// `a op b op c …`: long chains are read in a loop, so that they meet no limit of depth.
@@ -598,266 +605,17 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn call(
-        &self,
-        name: &ast::Ident,
-        args: &[ast::CallArg],
-        span: Span,
-        scope: Scope<'_>,
-        expected: Option<&Type>,
-    ) -> Resolved {
-        let wrong = |usage: &str| {
-            Diagnostic::error("PI0306", format!("`{}` takes other arguments", name.node))
-                .at(span, "here")
-                .help(format!("usage: {usage}"))
-        };
-        let arg = |i: usize| args.get(i).map(|a| &a.value).ok_or_else(|| wrong("see docs/language.md"));
-        let exprs = |from: usize| -> Result<Vec<Typed>, Diagnostic> {
-            args[from..].iter().map(|a| self.expr(&a.value, scope, None)).collect()
-        };
-        let at = |kind, ty| Ok(Typed::new(kind, ty, span));
-        match name.node.as_str() {
-            "first" if !args.is_empty() => {
-                let all = args.iter().map(|a| self.expr(&a.value, scope, expected)).collect::<Result<Vec<_>, _>>()?;
-                let ty = self.common_type(&all)?;
-                at(Kind::First(all), ty)
-            }
-            "if" if args.len() == 3 => {
-                let cond = self.condition(arg(0)?, scope)?;
-                let (a, b) = match self.expr(arg(1)?, scope, expected) {
-                    Ok(a) => {
-                        let b = self.expr(arg(2)?, scope, expected.or(Some(&a.ty)))?;
-                        (a, b)
-                    }
-                    // `if(c, ADD, op)`: the other value says of which enum the word is.
-                    Err(fault) => match self.expr(arg(2)?, scope, expected) {
-                        Ok(b) if matches!(b.ty, Type::Enum(_)) => (self.expr(arg(1)?, scope, Some(&b.ty))?, b),
-                        _ => return Err(fault),
-                    },
-                };
-                let ty = self.common_type(&[a.clone(), b.clone()])?;
-                at(Kind::If(Box::new([cond, a, b])), ty)
-            }
-            "if" => Err(wrong("if(condition, a, b)")),
-            "has" if args.len() == 1 => {
-                let of = self.expr(arg(0)?, scope, None)?;
-                at(Kind::Has(Box::new(of)), Type::Bool)
-            }
-            "readable" if args.len() == 1 => {
-                let of = self.expr(arg(0)?, scope, None)?;
-                at(Kind::Readable(Box::new(of)), Type::Bool)
-            }
-            "number_after" if args.len() == 2 => {
-                let of = self.expr(arg(0)?, scope, None)?;
-                match (self.expr(arg(1)?, scope, None)?.kind, &of.ty) {
-                    (Kind::Str(s), Type::Str(_)) => at(Kind::NumberAfter(Box::new(of), s), Type::Int),
-                    _ => Err(wrong("number_after(name, \"-\")")),
-                }
-            }
-            "match" if args.len() >= 2 => self.select(args, span, scope),
-            "concat" if !args.is_empty() => at(Kind::Concat(exprs(0)?), Type::Str(0)),
-            "count" if args.len() == 1 && scope.inside => match &arg(0)?.kind {
-                ExprKind::Name(of) if self.catalogue.enums.contains_key(of) => {
-                    at(Kind::EnumCount(of.clone()), Type::Int)
-                }
-                _ => Err(wrong("count(enum)")),
-            },
-            "ordinal" | "since_end" | "since_pos" | "since_first" if scope.inside => {
-                self.series(&name.node, exprs(0)?, span, scope).ok_or_else(|| wrong("see docs/engines.md"))
-            }
-            "sum_of" | "count_of" | "last_of" if scope.inside && args.len() == 1 => {
-                self.accum(&name.node, arg(0)?, span, scope)
-            }
-            n if AGGREGATES.contains(&n) => Err(Diagnostic::error(
-                "PI0304",
-                format!("`{n}` is a column: it cannot be part of a field or condition"),
-            )
-            .at(span, "an aggregation here")
-            .help("aggregations stand as columns: < count(), sum(dur) by op >")),
-            n if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
-            n if self.broken.contains(n) || self.broken.contains(n.split('.').next().unwrap_or(n)) => {
-                Err(consequence(span))
-            }
-            n => {
-                // A definition of the engine knows nothing of the script's functions.
-                let of_script = self.fns.get(n).filter(|_| !scope.inside);
-                let Some(f) = of_script.or_else(|| self.catalogue.fns.get(n)) else {
-                    let names = SCALARS.iter().copied().chain(self.fns.keys().map(String::as_str));
-                    return Err(Diagnostic::error("PI0206", format!("no function is called `{n}`"))
-                        .at(name.span, "unknown")
-                        .help_near(n, names.chain(AGGREGATES.iter().copied()), "see docs/language.md"));
-                };
-                if f.params.len() != args.len() {
-                    let names: Vec<_> = f.params.iter().map(|p| p.node.as_str()).collect();
-                    return Err(wrong(&format!("{n}({})", names.join(", "))));
-                }
-                let locals: Vec<_> = f.params.iter().map(|p| p.node.clone()).zip(exprs(0)?).collect();
-                let inside = of_script.is_none();
-                let body = || self.expr(&f.body, Scope { locals: &locals, inside, ..scope }, expected);
-                match self.define(&format!("{n}()"), span, body) {
-                    Ok(value) => Ok(value.at(span)),
-                    Err(d) if is_consequence(&d) => Err(d),
-                    Err(d) => Err(told_at(d, span, &format!("`{n}`"))),
-                }
-            }
-        }
-    }
-
-    fn select(&self, args: &[ast::CallArg], span: Span, scope: Scope<'_>) -> Resolved {
-        let usage = || {
-            Diagnostic::error(
-                "PI0306",
-                "`match` takes a text, then pairs of a glob and a value, and a value for the rest",
-            )
-            .at(span, "here")
-            .help("usage: match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")")
-        };
-        let of = self.expr(&args[0].value, scope, None)?;
-        if !matches!(of.ty, Type::Str(_) | Type::Enum(_)) {
-            return Err(usage());
-        }
-        let glob = |a: &ast::CallArg| match self.expr(&a.value, scope, None) {
-            Ok(Typed { kind: Kind::Str(s), .. }) => Ok(s),
-            _ => Err(usage()),
-        };
-        if args.len() == 2 {
-            let pattern = Pattern { negated: false, alts: vec![Alt::Glob(glob(&args[1])?)] };
-            return Ok(Typed::new(Kind::Matches(Box::new(of), pattern), Type::Bool, span));
-        }
-        let mut cases = Vec::new();
-        let mut rest = &args[1..];
-        while let [pattern, value, more @ ..] = rest {
-            cases.push((glob(pattern)?, self.expr(&value.value, scope, None)?));
-            rest = more;
-        }
-        if let [default] = rest {
-            cases.push(("*".to_owned(), self.expr(&default.value, scope, None)?));
-        }
-        let values: Vec<_> = cases.iter().map(|(_, v)| v.clone()).collect();
-        let ty = self.common_type(&values)?;
-        Ok(Typed::new(Kind::Select(Box::new(of), cases), ty, span))
-    }
-
-    fn common_type(&self, all: &[Typed]) -> Result<Type, Diagnostic> {
+    pub(crate) fn common_type(&self, all: &[Typed]) -> Result<Type, Diagnostic> {
         let mut ty = Type::Absent;
         for e in all {
             ty = ty.unify(&e.ty).ok_or_else(|| mismatch(e, &ty))?;
         }
         Ok(ty)
     }
-
-    fn series(&self, name: &str, mut all: Vec<Typed>, span: Span, scope: Scope<'_>) -> Option<Typed> {
-        let (how, inputs, ty) = match name {
-            "ordinal" => (SeriesHow::Ordinal, 0, Type::Int),
-            "since_end" => (SeriesHow::SinceEnd, 0, Type::Duration),
-            "since_pos" => (SeriesHow::SincePos, 2, Type::Duration),
-            _ => (SeriesHow::SinceFirst, 2, Type::Duration),
-        };
-        if all.len() < inputs || all.len() > inputs + 2 || all.iter().any(|e| !e.ty.is_kernel_number()) {
-            return None;
-        }
-        let keys = all.split_off(inputs);
-        let series = Series { how, inputs: all, keys };
-        Some(Typed::new(Kind::Series(scope.point?, series), ty, span))
-    }
-
-    fn accum(&self, name: &str, of: &ast::Expr, span: Span, scope: Scope<'_>) -> Resolved {
-        let bad = || {
-            Diagnostic::error("PI0306", format!("`{name}` gathers over an inner point"))
-                .at(of.span, "not a field of a point")
-                .help("usage: sum_of(inner.field), last_of(inner.field), count_of(inner)")
-        };
-        let Some(outer) = scope.point else { return Err(bad()) };
-        let (inner, value) = match &of.kind {
-            ExprKind::Name(point) => (self.catalogue.point(point).ok_or_else(bad)?, None),
-            ExprKind::Member(point, field) => match &point.kind {
-                ExprKind::Name(point) => {
-                    let inner = self.catalogue.point(point).ok_or_else(bad)?;
-                    let value = self
-                        .field_or_common(inner, &field.node, field.span)?
-                        .ok_or_else(|| self.unknown_field(inner, &field.node, field.span))?;
-                    (inner, Some(value))
-                }
-                _ => return Err(bad()),
-            },
-            _ => return Err(bad()),
-        };
-        let (how, ty) = match (name, &value) {
-            ("count_of", None) => (AccumHow::Count, Type::Int),
-            ("sum_of", Some(v)) if v.ty.is_quantity() => (AccumHow::Sum, v.ty.clone()),
-            ("last_of", Some(v)) if v.ty.is_kernel_number() => (AccumHow::Last, v.ty.clone()),
-            _ => return Err(bad()),
-        };
-        let accum = Accum { how, of: inner, value: value.map(Box::new) };
-        Ok(Typed::new(Kind::Accum(outer, accum), ty, span))
-    }
-}
-
-/// `a op b`, folded where both are known.
-pub(crate) fn combine(op: ArithOp, a: Typed, b: Typed, span: Span) -> Resolved {
-    let Some(ty) = arithmetic(op, &a.ty, &b.ty) else {
-        let d = Diagnostic::error("PI0302", format!("`{}` of {} and {}", op.symbol(), a.ty, b.ty))
-            .at(span, "units do not go together")
-            .note(a.span, a.ty.to_string())
-            .note(b.span, b.ty.to_string());
-        return Err(with_unit_hint(d, &a.ty, &b.ty));
-    };
-    if let (Kind::Int(x), Kind::Int(y)) = (&a.kind, &b.kind) {
-        let folded = match op {
-            ArithOp::Add => x.checked_add(*y),
-            ArithOp::Sub => x.checked_sub(*y),
-            ArithOp::Mul => x.checked_mul(*y),
-            ArithOp::Div if ty != Type::Ratio => x.checked_div(*y),
-            ArithOp::Rem => x.checked_rem(*y),
-            ArithOp::Div => None,
-        };
-        // The smallest number stands for "absent" in the kernel.
-        if let Some(n) = folded.filter(|n| *n != i64::MIN) {
-            return Ok(Typed::new(Kind::Int(n), ty, span));
-        }
-        if *y == 0 && matches!(op, ArithOp::Div | ArithOp::Rem) {
-            return Err(Diagnostic::error("PI0315", "division by zero").at(span, "here"));
-        }
-        if op != ArithOp::Div {
-            return Err(Diagnostic::error("PI0315", "the number is too large").at(span, "past 64 bits"));
-        }
-    }
-    if let (Some(x), Some(y)) = (constant(&a), constant(&b)) {
-        return fold(op, x, y, ty, span);
-    }
-    Ok(Typed::new(Kind::Arith(op, Box::new([a, b])), ty, span))
 }
 
 fn int_as(have: &Type, want: &Type) -> Option<Type> {
     (have.is_kernel_number() && *want == Type::Int && *have == Type::Bool).then_some(Type::Int)
-}
-
-/// The value of a constant number.
-fn constant(e: &Typed) -> Option<f64> {
-    match e.kind {
-        Kind::Int(n) => Some(n as f64),
-        Kind::Float(x) => Some(x),
-        _ => None,
-    }
-}
-
-/// Constants of which one has a fraction, or whose quotient has one. Durations and sizes are whole: `1ms * 1.5` is 1500us.
-fn fold(op: ArithOp, x: f64, y: f64, ty: Type, span: Span) -> Resolved {
-    let value = match op {
-        ArithOp::Add => x + y,
-        ArithOp::Sub => x - y,
-        ArithOp::Mul => x * y,
-        ArithOp::Div => x / y,
-        ArithOp::Rem => x % y,
-    };
-    if y == 0.0 && matches!(op, ArithOp::Div | ArithOp::Rem) {
-        return Err(Diagnostic::error("PI0315", "division by zero").at(span, "here"));
-    }
-    let whole = matches!(ty, Type::Int | Type::Duration | Type::Bytes);
-    if !value.is_finite() || (whole && value.abs() >= i64::MAX as f64) {
-        return Err(Diagnostic::error("PI0315", "the number is too large").at(span, "past 64 bits"));
-    }
-    Ok(Typed::new(if whole { Kind::Int(value.round() as i64) } else { Kind::Float(value) }, ty, span))
 }
 
 fn a_condition(e: Typed) -> Resolved {
@@ -873,4 +631,20 @@ fn too_much(span: Span) -> Diagnostic {
     Diagnostic::error("PI0211", "too much comes of the definitions used here")
         .at(span, "nested too deep, or too long, once they are put in place")
         .help("use fewer functions and constants inside of each other")
+}
+
+fn negative(e: Typed, span: Span) -> Resolved {
+    let kind = match e.kind {
+        Kind::Int(n) if e.ty.is_quantity() => Kind::Int(n.saturating_neg()),
+        Kind::Float(x) => Kind::Float(-x),
+        _ if e.ty.is_quantity() => return Ok(Typed::new(Kind::Neg(Box::new(e.clone())), e.ty, span)),
+        _ => return Err(mismatch(&e, &Type::Int)),
+    };
+    Ok(Typed::new(kind, e.ty, span))
+}
+
+fn misplaced(span: Span) -> Diagnostic {
+    Diagnostic::error("PI0308", "a pattern stands only on the right of `=` or `!=`")
+        .at(span, "a pattern")
+        .help("write (field = pattern)")
 }

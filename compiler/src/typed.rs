@@ -4,6 +4,7 @@ use std::fmt;
 
 use profinfer_lang::span::Span;
 
+use crate::display::{Shown, duration};
 use crate::pattern::Pattern;
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
@@ -19,6 +20,8 @@ pub struct Typed {
     pub ty: Type,
     /// Where the script's text for it stands.
     pub span: Span,
+    /// The name it has in the script or the engine description, where it has one: `layer`, `src0.name`.
+    pub name: Option<String>,
 }
 
 /// Two expressions are the same when they compute the same, wherever they stand.
@@ -154,6 +157,17 @@ pub enum AccumHow {
     Last,
 }
 
+impl AccumHow {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Sum => "sum_of",
+            Self::Count => "count_of",
+            Self::Last => "last_of",
+        }
+    }
+}
+
 /// A value carried along a series of events with equal keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
@@ -178,6 +192,18 @@ pub enum SeriesHow {
     SinceFirst,
 }
 
+impl SeriesHow {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ordinal => "ordinal",
+            Self::SinceEnd => "since_end",
+            Self::SincePos => "since_pos",
+            Self::SinceFirst => "since_first",
+        }
+    }
+}
+
 /// When the value of an expression can be known, from early to late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -194,7 +220,14 @@ pub enum Stage {
 impl Typed {
     /// A typed expression.
     pub fn new(kind: Kind, ty: Type, span: Span) -> Self {
-        Self { kind, ty, span }
+        Self { kind, ty, span, name: None }
+    }
+
+    /// The same under a name.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
     }
 
     /// The expressions it is made of.
@@ -333,9 +366,12 @@ impl fmt::Display for Typed {
             }
             f.write_str(")")
         };
+        if let Some(name) = &self.name {
+            return f.write_str(name);
+        }
         match &self.kind {
             Kind::Int(n) => match self.ty {
-                Type::Duration => write!(f, "{n}ns"),
+                Type::Duration => f.write_str(&duration(*n)),
                 Type::Bytes => write!(f, "{n}B"),
                 _ => write!(f, "{n}"),
             },
@@ -348,7 +384,7 @@ impl fmt::Display for Typed {
             Kind::Word(_, word) => f.write_str(word),
             Kind::EnumCount(name) => write!(f, "count({name})"),
             Kind::Arg(_, name) => f.write_str(name),
-            Kind::Load { base, place, index: Some((i, scale)), .. } => write!(f, "{base}{place}[{i} * {scale}]"),
+            Kind::Load { base, index: Some((i, _)), .. } => write!(f, "{base}[{i}]"),
             Kind::Load { base, place, .. } => write!(f, "{base}{place}"),
             Kind::Dur(_) => f.write_str("dur"),
             Kind::Start(_) => f.write_str("time"),
@@ -359,25 +395,13 @@ impl fmt::Display for Typed {
                 Common::Comm => "comm",
             }),
             Kind::Accum(_, a) => {
-                let how = match a.how {
-                    AccumHow::Sum => "sum_of",
-                    AccumHow::Count => "count_of",
-                    AccumHow::Last => "last_of",
-                };
+                let how = a.how.word();
                 match &a.value {
                     Some(v) => write!(f, "{how}(#{}: {v})", a.of),
                     None => write!(f, "{how}(#{})", a.of),
                 }
             }
-            Kind::Series(_, s) => {
-                let how = match s.how {
-                    SeriesHow::Ordinal => "ordinal",
-                    SeriesHow::SinceEnd => "since_end",
-                    SeriesHow::SincePos => "since_pos",
-                    SeriesHow::SinceFirst => "since_first",
-                };
-                list(f, how, &s.inputs.iter().chain(&s.keys).collect::<Vec<_>>())
-            }
+            Kind::Series(_, s) => list(f, s.how.word(), &s.inputs.iter().chain(&s.keys).collect::<Vec<_>>()),
             Kind::First(all) => list(f, "first", &all.iter().collect::<Vec<_>>()),
             Kind::If(all) => list(f, "if", &all.iter().collect::<Vec<_>>()),
             Kind::Arith(op, ab) => write!(f, "({} {} {})", ab[0], op.symbol(), ab[1]),
@@ -386,7 +410,7 @@ impl fmt::Display for Typed {
             Kind::Or(ab) => write!(f, "({} or {})", ab[0], ab[1]),
             Kind::Not(a) => write!(f, "not {a}"),
             Kind::Neg(a) => write!(f, "-{a}"),
-            Kind::Matches(a, p) => write!(f, "({a} = {p})"),
+            Kind::Matches(a, p) => write!(f, "({a} = {})", Shown { pattern: p, time: a.ty == Type::Duration }),
             Kind::NumberAfter(a, s) => write!(f, "number_after({a}, {s:?})"),
             Kind::Select(a, cases) => {
                 write!(f, "match({a}")?;

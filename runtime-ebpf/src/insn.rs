@@ -74,6 +74,7 @@ pub mod helper {
     pub const SEND_SIGNAL: i32 = 109;
     pub const PROBE_READ_USER: i32 = 112;
     pub const PROBE_READ_USER_STR: i32 = 114;
+    pub const GET_NS_CURRENT_PID_TGID: i32 = 120;
     pub const RINGBUF_OUTPUT: i32 = 130;
     pub const TASK_STORAGE_GET: i32 = 156;
     pub const GET_CURRENT_TASK_BTF: i32 = 158;
@@ -92,6 +93,7 @@ pub mod helper {
             SEND_SIGNAL => "send_signal",
             PROBE_READ_USER => "probe_read_user",
             PROBE_READ_USER_STR => "probe_read_user_str",
+            GET_NS_CURRENT_PID_TGID => "get_ns_current_pid_tgid",
             RINGBUF_OUTPUT => "ringbuf_output",
             TASK_STORAGE_GET => "task_storage_get",
             GET_CURRENT_TASK_BTF => "get_current_task_btf",

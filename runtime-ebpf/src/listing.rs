@@ -61,7 +61,7 @@ impl Names<'_> {
     /// The name of a map. Unlike its name in the kernel it is not cut, so no two are alike.
     pub fn map(&self, id: MapId) -> String {
         let point = |p: usize| self.plan.points.get(p).map_or_else(|| p.to_string(), |p| p.name.clone());
-        let table = |t: usize| self.plan.tables.get(t).map_or_else(|| t.to_string(), |t| t.name.clone());
+        let table = |t| self.table(t);
         match id {
             MapId::Counters => "counters".to_owned(),
             MapId::Threads => "threads".to_owned(),
@@ -74,6 +74,15 @@ impl Names<'_> {
             MapId::Check(p) => format!("check {}", point(p)),
             MapId::Watched => "watched".to_owned(),
             MapId::WatchEvents => "watch events".to_owned(),
+        }
+    }
+
+    /// The name of a table; of several with one name all but the first have a number.
+    fn table(&self, t: usize) -> String {
+        let Some(table) = self.plan.tables.get(t) else { return t.to_string() };
+        match self.plan.tables[..t].iter().filter(|before| before.name == table.name).count() {
+            0 => table.name.clone(),
+            n => format!("{}#{}", table.name, n + 1),
         }
     }
 
@@ -92,11 +101,11 @@ impl Names<'_> {
                 return format!("{}.{name}", p.name);
             }
         }
-        for (t, table) in self.plan.tables.iter().enumerate() {
+        for t in 0..self.plan.tables.len() {
             let generation = (TableCounter::Generation, "generation");
             let mut all = TABLE_CAUSES.iter().chain([&generation]);
             if let Some((_, name)) = all.find(|(which, _)| self.layout.table_counter(t, *which) == word) {
-                return format!("{}.{name}", table.name);
+                return format!("{}.{name}", self.table(t));
             }
         }
         format!("word {word}")

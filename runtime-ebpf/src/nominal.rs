@@ -18,6 +18,7 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         Some((name.clone(), offsets))
     });
     TargetFacts {
+        pid_namespace: None,
         arch,
         enums: enums.collect(),
         structs: structs.collect(),

@@ -1,7 +1,7 @@
 //! A plan and what is known of its target to maps and programs: everything the loader needs.
 
 use profinfer_compiler::catalogue::Template;
-use profinfer_compiler::plan::{Expr, Plan, SlotHow};
+use profinfer_compiler::plan::{Expr, OutKey, Plan, SlotHow, Table, UserExpr};
 use profinfer_compiler::typed::PointId;
 
 use crate::asm::{BuildError, Code};
@@ -108,6 +108,8 @@ const MAX_STATES: u32 = 16_384;
 const MAX_THREADS: u32 = 4_096;
 /// Series whose last event is kept.
 const MAX_SERIES: u32 = 4_096;
+/// Rows at least where they are put together in user space.
+const HIDDEN_ROWS: u64 = 16_384;
 /// Buckets of a fine histogram per row, at the most that is planned for.
 const BUCKETS_PER_ROW: u64 = 64;
 
@@ -305,7 +307,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     maps.add(MapId::Init(Init::Zero), "zero", MapKind::Array, (4, zero), 1);
     for (t, table) in plan.tables.iter().enumerate() {
         let l = &layout.tables[t];
-        let limit = u32::try_from(table.limit).unwrap_or(u32::MAX);
+        let limit = u32::try_from(kernel_rows(table)).unwrap_or(u32::MAX);
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
         rows.swapped = table.cleared;
         let fresh =
@@ -321,4 +323,12 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         }
     }
     maps.0
+}
+
+/// Rows that the kernel keeps: more than are shown where user space puts several of them into one.
+fn kernel_rows(table: &Table) -> u64 {
+    let same = |(i, key): (usize, &OutKey)| key.value == UserExpr::Field(i);
+    let as_shown =
+        table.user.is_none() && table.key.len() == table.keys.len() && table.keys.iter().enumerate().all(same);
+    if as_shown { table.limit } else { table.limit.max(HIDDEN_ROWS) }
 }

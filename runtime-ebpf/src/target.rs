@@ -74,6 +74,9 @@ pub mod cookie {
 pub struct TargetFacts {
     /// Its processor.
     pub arch: Arch,
+    /// The PID namespace that process numbers are to be read in (device and inode of `/proc/self/ns/pid`), where
+    /// profinfer runs in one of its own.
+    pub pid_namespace: Option<(u64, u64)>,
     /// Words of enums in the order of their numbers (number, word).
     pub enums: HashMap<String, Vec<(i64, String)>>,
     /// Offsets of the fields of its structs, in bytes.

@@ -20,15 +20,16 @@ const SIGSTOP: i64 = 19;
 /// `PROT_EXEC`
 const PROT_EXEC: i32 = 4;
 
-/// The watching programs: one for mappings of code, one for `exec`.
-pub fn programs() -> Result<Vec<Watch>, BuildError> {
+/// The watching programs: one for mappings of code, one for `exec`. Process numbers are those of the PID namespace (see
+/// [`TargetFacts`](crate::TargetFacts)).
+pub fn programs(namespace: Option<(u64, u64)>) -> Result<Vec<Watch>, BuildError> {
     Ok(vec![
-        Watch { name: "pi_watch_mmap", tracepoint: ("syscalls", "sys_enter_mmap"), code: program(true)? },
-        Watch { name: "pi_watch_exec", tracepoint: ("sched", "sched_process_exec"), code: program(false)? },
+        Watch { name: "pi_watch_mmap", tracepoint: ("syscalls", "sys_enter_mmap"), code: program(true, namespace)? },
+        Watch { name: "pi_watch_exec", tracepoint: ("sched", "sched_process_exec"), code: program(false, namespace)? },
     ])
 }
 
-fn program(mmap: bool) -> Result<Code, BuildError> {
+fn program(mmap: bool, namespace: Option<(u64, u64)>) -> Result<Code, BuildError> {
     let mut asm = Asm::new();
     let end = asm.label();
     asm.mov(CTX, R1);
@@ -42,7 +43,7 @@ fn program(mmap: bool) -> Result<Code, BuildError> {
         asm.jump_if_imm(Jump::Ne, R0, 0, end);
     }
     let key = asm.alloc(8);
-    asm.call(helper::GET_CURRENT_PID_TGID);
+    crate::emit::current(&mut asm, namespace, key, end);
     asm.alu_imm(Alu::Rsh, R0, 32);
     asm.store(FP, key, R0);
     asm.load_map(R1, MapId::Watched);

@@ -4,6 +4,8 @@
 //! when the language or the programs do. `UPDATE_GOLDEN=1 cargo test -p profinfer-ebpf --test listings` writes the
 //! expected files anew; read their difference.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use profinfer_compiler::catalogue::Catalogue;
@@ -41,15 +43,31 @@ fn plan(path: &Path, catalogue: &Catalogue) -> Plan {
     let parsed = profinfer_lang::parse(&sources, file);
     let shown = |d: &[_]| format!("{}:\n{}", path.display(), profinfer_lang::render::human(d, &sources, false));
     assert!(parsed.is_ok(), "{}", shown(&parsed.diagnostics));
-    profinfer_compiler::compile(&parsed.program, &sources, catalogue, &[]).unwrap_or_else(|d| panic!("{}", shown(&d))).plan
+    profinfer_compiler::compile(&parsed.program, &sources, catalogue, &[])
+        .unwrap_or_else(|d| panic!("{}", shown(&d)))
+        .plan
 }
 
-/// The programs of a script; those of the layout check only in the script that is about it.
+/// The programs of a script that its line `//! shows: FUNCTION, return of FUNCTION, check of FUNCTION` names, so that
+/// no golden file is about more than one thing.
 fn listings(path: &Path, plan: &Plan) -> String {
+    let text = std::fs::read_to_string(path).unwrap();
+    let shows = text.lines().find_map(|l| l.strip_prefix("//! shows: ")).expect("a line `//! shows: …`");
+    let mut shows: Vec<&str> = shows.split(", ").collect();
     let object = Object::build(plan, &nominal::facts(plan, Arch::X86_64)).unwrap();
-    let checks = if path.ends_with("check.pi") { &object.checks[..] } else { &[] };
-    let all = object.programs.iter().chain(checks);
-    all.map(|p| listing::program(p, &object, plan)).collect::<Vec<_>>().join("\n")
+    let mut texts = Vec::new();
+    for (programs, prefix) in [(&object.programs, ""), (&object.checks, "check of ")] {
+        for p in programs {
+            let ret = if p.site.at_return { "return of " } else { "" };
+            let name = format!("{prefix}{ret}{}", p.site.symbols[0]);
+            if let Some(at) = shows.iter().position(|s| *s == name) {
+                shows.remove(at);
+                texts.push(listing::program(p, &object, plan));
+            }
+        }
+    }
+    assert_eq!(shows, Vec::<&str>::new(), "no such programs in {}", path.display());
+    texts.join("\n")
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A script from the command line to its Plan.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use profinfer_compiler::plan::Plan;
@@ -55,7 +57,7 @@ impl Script {
     /// [`ScriptError`]: the file cannot be read or is not UTF-8.
     pub fn read(path: &Path) -> Result<Script, ScriptError> {
         let shown = path.display().to_string();
-        match std::fs::read(path) {
+        match read_bounded(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
                 Ok(text) => Ok(Script::parse(&shown, &text)),
                 Err(e) => Err(ScriptError::NotText { path: shown, at: e.utf8_error().valid_up_to() }),
@@ -90,6 +92,13 @@ impl Script {
         warnings.extend(compiled.warnings);
         Ok((compiled.plan, warnings))
     }
+}
+
+/// The file's bytes, one more than a script may have at the most: the parser then says that it is too large.
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(profinfer_lang::parse::MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn stock(path: &Path) -> Option<&'static str> {

@@ -5,6 +5,8 @@
 //! description names, so that every point and every start is there; then the same without one of the points, and without
 //! all that is optional. Nothing is attached.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;

@@ -90,8 +90,8 @@ fn filters_leave_exactly_what_they_name(kind: Kind) {
     for (i, (on, n)) in expected.iter().enumerate() {
         assert_eq!(report.table(&format!("t{i}")).total("n"), *n, "{on}");
     }
-    // And each alone, since what no clause asks for is filtered where it is cheapest.
-    for (on, n) in expected {
+    // And some alone: a filter that all clauses share is decided where it is cheapest.
+    for (on, n) in expected.into_iter().step_by(4) {
         let report = lab.trace(&mut engine, &format!("{on} < n = count() into t >"), TOKENS);
         assert_eq!(report.table("t").total("n"), n, "{on}");
     }

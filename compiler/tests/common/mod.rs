@@ -1,5 +1,5 @@
 //! Compiling scripts against the ggml description, or one of the test's own.
-#![expect(dead_code, reason = "each test file uses a part of it")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use profinfer_compiler::Compiled;
 use profinfer_compiler::catalogue::Catalogue;

@@ -59,8 +59,7 @@ impl<'p> Emit<'p> {
         if at_return {
             Self::leave_unless_taken(&mut asm, other);
         }
-        asm.call(helper::GET_CURRENT_PID_TGID);
-        asm.store(FP, pid_tgid, R0);
+        current(&mut asm, target.pid_namespace, pid_tgid, other);
         asm.alu_imm(Alu::Rsh, R0, 32);
         asm.jump_if(Jump::Eq, R0, NOW, ours);
         asm.place(other);
@@ -160,4 +159,23 @@ impl<'p> Emit<'p> {
         self.asm.place(there);
         self.asm.mov(SLOT, R0);
     }
+}
+
+/// `r0`, and the stack at `place`, = process (high half) and thread, by the numbers that profinfer sees; a thread of
+/// another PID namespace goes to `other`.
+pub(crate) fn current(asm: &mut Asm, namespace: Option<(u64, u64)>, place: i16, other: Label) {
+    match namespace {
+        None => asm.call(helper::GET_CURRENT_PID_TGID),
+        Some((device, inode)) => {
+            asm.load_imm(R1, device as i64);
+            asm.load_imm(R2, inode as i64);
+            asm.stack_address(R3, place);
+            asm.load_imm(R4, 8);
+            asm.call(helper::GET_NS_CURRENT_PID_TGID);
+            asm.jump_if_imm(Jump::Ne, R0, 0, other);
+            // `struct bpf_pidns_info`: thread, then process, 4 bytes each.
+            asm.load(8, R0, FP, place);
+        }
+    }
+    asm.store(FP, place, R0);
 }

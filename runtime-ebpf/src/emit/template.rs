@@ -177,7 +177,9 @@ impl Emit<'_> {
 
     fn sequence_start(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
         self.only(point, start, end);
-        self.thread_slot(end, false);
+        // Where an enclosing point is probed, it has made the slot.
+        let made = matches!(self.plan.points[point].gate, Gate::Inside(outer) if self.target.has(outer));
+        self.thread_slot(end, !made);
         self.gate(point, end);
         self.count_point(point, PointCounter::Hits);
         // The state key: process, then what the point says; kept in the slot for the stop.

@@ -32,11 +32,11 @@ pub(super) fn run(args: &DoctorArgs) -> u8 {
     let mut page = Page::stdout(Color::Auto);
     let mut findings = Findings::default();
     machine::examine(&mut page, &mut findings.machine);
-    if let Some(pid) = args.pid {
-        if let Err(code) = engine::examine(&mut page, &mut findings.target, pid, &engines) {
-            page.print();
-            return code;
-        }
+    if let Some(pid) = args.pid
+        && let Err(code) = engine::examine(&mut page, &mut findings.target, pid, &engines)
+    {
+        page.print();
+        return code;
     }
     let code = verdict(&mut page, &findings, args.pid.is_some());
     page.print();

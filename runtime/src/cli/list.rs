@@ -113,7 +113,10 @@ fn named(page: &mut Page, catalogue: &Catalogue, name: &str, seen: Option<&Seen>
     if points.is_empty() && enums.is_empty() {
         let names = catalogue.points.iter().map(|p| p.name.as_str()).chain(catalogue.enums.keys().map(String::as_str));
         let hint = near(name, names).map(|n| format!(" (did you mean {n}?)")).unwrap_or_default();
-        return Err(fail(exit::USAGE, format!("no point and no enum is called {name}{hint}; profinfer list shows all")));
+        return Err(fail(
+            exit::USAGE,
+            format!("no point and no enum is called {name}{hint}; profinfer list shows all"),
+        ));
     }
     for id in points {
         point(page, catalogue, id, seen);
@@ -158,7 +161,12 @@ fn about(page: &mut Page, point: &Point) {
     };
     page.entry(2, COLUMN, (Tone::Faint, "template"), &[(Tone::Plain, kind)]);
     for (i, start) in point.starts.iter().enumerate() {
-        page.entry(2, COLUMN, (Tone::Faint, if i == 0 { "starts at" } else { "" }), &[(Tone::Plain, &start_text(start))]);
+        page.entry(
+            2,
+            COLUMN,
+            (Tone::Faint, if i == 0 { "starts at" } else { "" }),
+            &[(Tone::Plain, &start_text(start))],
+        );
     }
     for (i, stop) in point.stops.iter().enumerate() {
         page.entry(2, COLUMN, (Tone::Faint, if i == 0 { "ends at" } else { "" }), &[(Tone::Plain, &stop_text(stop))]);

@@ -28,7 +28,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
     let plan = script::compile(&args.source, &source, &engines[0])?;
     let looked = args.pid.map(|pid| Looked::with_engine(pid, &plan, &engines)).transpose()?;
     let mut page = Page::stdout(args.source.color);
-    page.block(&stand_in(&plan));
+    page.reflow(&profinfer_compiler::print::plan(&plan), PLAN_COLUMN);
     let mut code = 0;
     let object = match &looked {
         Some((looked, description, target)) => {
@@ -46,7 +46,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
             for program in object.programs.iter().chain(&object.checks) {
                 let site = SiteText::find(&program.site, target);
                 what(&mut page, program, &object, &plan);
-                site.write(&mut page, 4);
+                site.write(&mut page, 4, !is_check(program, &object));
                 if !site.is_fine() {
                     code = exit::TARGET;
                 }
@@ -76,6 +76,8 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
 
 /// Where the text of an entry begins.
 const COLUMN: usize = 11;
+/// Where broken lines of the plan's own text go on.
+const PLAN_COLUMN: usize = 15;
 
 fn build(plan: &Plan, facts: &TargetFacts) -> Result<Object, u8> {
     Object::build(plan, facts).map_err(|e| fail(exit::SCRIPT, e))
@@ -94,7 +96,12 @@ fn points(page: &mut Page, plan: &Plan, target: &Target) -> bool {
                 (false, true) => (Tone::Weak, "; the script goes on without"),
                 (false, false) => (Tone::Weak, "; what is read from it is absent"),
             };
-            page.entry(2, COLUMN, (Tone::Faint, "missing"), &[(tone, &p.name), (Tone::Plain, &format!("{why}{without}"))]);
+            page.entry(
+                2,
+                COLUMN,
+                (Tone::Faint, "missing"),
+                &[(tone, &p.name), (Tone::Plain, &format!("{why}{without}"))],
+            );
         }
         for symbol in optional_missing(&target.facts, id, p) {
             let text = format!("{} does without {symbol}", p.name);
@@ -110,14 +117,18 @@ fn points(page: &mut Page, plan: &Plan, target: &Target) -> bool {
 
 /// What a program is for and how long it is.
 fn what(page: &mut Page, program: &Program, object: &Object, plan: &Plan) {
-    let is_check = object.checks.iter().any(|c| std::ptr::eq(c, program));
-    let does = if is_check {
+    let does = if is_check(program, object) {
         format!("check the layout at {}, once", plan.points[program.actions[0].point()].name)
     } else {
         listing::actions(program, plan)
     };
     let length = plural(program.code.insns.len(), "instruction");
     page.hang(2, &[(Tone::Name, &does), (Tone::Faint, &format!("({length})"))]);
+}
+
+/// Whether a program is one of the layout check, which is detached after a few events.
+fn is_check(program: &Program, object: &Object) -> bool {
+    object.checks.iter().any(|c| std::ptr::eq(c, program))
 }
 
 fn maps(page: &mut Page, object: &Object, plan: &Plan) {
@@ -158,15 +169,4 @@ fn programs(page: &mut Page, object: &Object, plan: &Plan) {
     page.heading("programs");
     let listings = object.programs.iter().chain(&object.checks).map(|p| listing::program(p, object, plan));
     page.block(&listings.collect::<Vec<_>>().join("\n"));
-}
-
-fn stand_in(plan: &Plan) -> String {
-    plan.tables
-        .iter()
-        .map(|t| {
-            let keys: Vec<&str> = t.keys.iter().map(|k| k.name.as_str()).collect();
-            let columns: Vec<&str> = t.columns.iter().map(|c| c.name.as_str()).collect();
-            format!("table {} of {}: {} by {}\n", t.name, plan.points[t.point].name, columns.join(", "), keys.join(", "))
-        })
-        .collect()
 }

@@ -44,8 +44,8 @@ impl SiteText {
         self.found.as_deref().unwrap_or_default()
     }
 
-    /// Writes it, a function a paragraph.
-    pub(super) fn write(&self, page: &mut Page, indent: usize) {
+    /// Writes it, a function a paragraph; with `instructions` also where in it and at what cost.
+    pub(super) fn write(&self, page: &mut Page, indent: usize, instructions: bool) {
         let found = match &self.found {
             Ok(found) => found,
             Err(why) => return page.line(indent, Tone::Bad, why),
@@ -60,6 +60,9 @@ impl SiteText {
             let function = format!("{ret}{}", f.symbol);
             let file = format!("in {}", base(f.module.path()));
             page.hang(indent, &[(Tone::Plain, &function), (Tone::Faint, &file)]);
+            if !instructions {
+                continue;
+            }
             if f.sites.is_empty() {
                 page.line(indent + 2, Tone::Weak, "it never returns");
             }
@@ -79,11 +82,13 @@ impl SiteText {
             at => format!("+{at:#x}"),
         };
         let slow = site.cost == CostClass::Step;
-        let cost = site.cost.ns().1;
-        let tone = if slow { Tone::Weak } else { Tone::Good };
-        let why = if self.at_return { "" } else { &site.why };
-        let instruction = format!("`{}`", site.instruction);
-        let pieces = [(Tone::Plain, &*instruction), (tone, cost), (Tone::Faint, why)];
+        let (tone, cost) = (if slow { Tone::Weak } else { Tone::Good }, site.cost.ns().1);
+        let instruction = format!("`{}`:", site.instruction);
+        let (cost, why) = match self.at_return {
+            true => (cost.to_owned(), ""),
+            false => (format!("{cost},"), site.why.as_str()),
+        };
+        let pieces = [(Tone::Plain, instruction.as_str()), (tone, cost.as_str()), (Tone::Faint, why)];
         page.entry(indent, indent + 9, (Tone::Plain, &at), &pieces);
     }
 }

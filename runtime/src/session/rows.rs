@@ -68,7 +68,7 @@ impl<'m> Source<'m> {
     }
 }
 
-/// Adds the rows of one instance to `rows`.
+/// Adds the rows of one instance to `rows`; gives back how many of the kernel's rows found no place within the limit.
 ///
 /// # Errors
 /// A map cannot be read.
@@ -78,11 +78,12 @@ pub fn gather(
     table: &Table,
     instance: &Instance,
     source: &Source<'_>,
-) -> Result<(), KernelError> {
+) -> Result<u64, KernelError> {
     let layout = &instance.layout.tables[index];
-    let Some(map) = source.map(MapId::Table(index), index, instance) else { return Ok(()) };
+    let mut lost = 0;
+    let Some(map) = source.map(MapId::Table(index), index, instance) else { return Ok(lost) };
     map.for_each(|key, value| {
-        if let Some(row) = row_of(rows, key, table, layout, instance) {
+        if let Some(row) = row_of(rows, key, table, layout, instance, &mut lost) {
             for ((slot, at), into) in table.slots.iter().zip(&layout.slots).zip(row) {
                 if let Some(at) = at {
                     add(into, slot.how, &value[*at as usize..]);
@@ -97,22 +98,24 @@ pub fn gather(
         }
         map.for_each(|key, value| {
             let (key, bucket) = key.split_at(layout.key_size as usize);
-            let Some(row) = row_of(rows, key, table, layout, instance) else { return };
+            // The row itself has been counted as lost above.
+            let Some(row) = row_of(rows, key, table, layout, instance, &mut 0) else { return };
             if let SlotValue::Buckets(buckets) = &mut row[i] {
                 *buckets.entry(word(bucket)).or_default() += word(value);
             }
         })?;
     }
-    Ok(())
+    Ok(lost)
 }
 
-/// The row of a kernel key, made if it is new; none if user space filters it out.
+/// The row of a kernel key, made if it is new; none if user space filters it out, or if the table is full.
 fn row_of<'r>(
     rows: &'r mut Rows,
     key: &[u8],
     table: &Table,
     layout: &TableLayout,
     instance: &Instance,
+    lost: &mut u64,
 ) -> Option<&'r mut Vec<SlotValue>> {
     let fields: Vec<Value> = table
         .key
@@ -126,7 +129,11 @@ fn row_of<'r>(
     {
         return None;
     }
-    let shown = table.keys.iter().map(|k| eval(&k.value, &fields, &counts).into()).collect();
+    let shown: Vec<Key> = table.keys.iter().map(|k| eval(&k.value, &fields, &counts).into()).collect();
+    if rows.len() as u64 >= table.limit && !rows.contains_key(&shown) {
+        *lost += 1;
+        return None;
+    }
     Some(rows.entry(shown).or_insert_with(|| {
         let fresh = |how: SlotHow| match how {
             SlotHow::Hist(_) => SlotValue::Buckets(HashMap::new()),
@@ -174,7 +181,7 @@ pub fn decode(bytes: &[u8], ty: &Type, facts: &TargetFacts) -> Value {
     }
     let n = word(bytes) as i64;
     match ty {
-        _ if n == ABSENT => Value::Absent,
+        _ if n == ABSENT || n == 0 && ty.is_pointer() => Value::Absent,
         Type::Bool => Value::Bool(n != 0),
         Type::Enum(of) => Value::Text(facts.word(of, n).map_or_else(|| n.to_string(), str::to_owned)),
         _ => Value::Int(n),

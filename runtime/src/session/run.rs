@@ -114,6 +114,18 @@ struct Observed {
     alive: bool,
 }
 
+/// What is lost where user space puts more rows into a table than its limit.
+const OVER_LIMIT: &str = "rows_over_limit";
+
+/// Rows that found no place in a table.
+#[derive(Debug, Clone, Copy, Default)]
+struct Over {
+    /// In rows that were cleared.
+    before: u64,
+    /// In those there are now.
+    now: u64,
+}
+
 struct Clock {
     next: Instant,
     done: bool,
@@ -132,11 +144,13 @@ pub struct Run<'r> {
     /// The process is a command that we started.
     launched: bool,
     started: Instant,
+    /// When counting ended.
+    ended: Option<Instant>,
     /// When each table was last emptied.
     since: Vec<Instant>,
     checked: bool,
-    /// Steps that a detached process left open.
-    cut: u64,
+    /// Rows over the limit, by table.
+    over: Vec<Over>,
 }
 
 impl<'r> Run<'r> {
@@ -154,9 +168,10 @@ impl<'r> Run<'r> {
             command: None,
             launched: false,
             started: now,
+            ended: None,
             since: vec![now; plan.tables.len()],
             checked: false,
-            cut: 0,
+            over: vec![Over::default(); plan.tables.len()],
         }
     }
 
@@ -418,7 +433,7 @@ impl<'r> Run<'r> {
         for action in actions {
             if let Action::Clear(t) = action {
                 self.check(sink)?;
-                let wall = self.since[*t].elapsed().as_nanos() as u64;
+                let wall = self.wall_ns(*t);
                 let rows = self.take(*t)?;
                 taken.insert(*t, (rows, wall));
             }
@@ -431,7 +446,7 @@ impl<'r> Run<'r> {
                     self.check(sink)?;
                     let (rows, wall) = match taken.get(&show.table) {
                         Some((rows, wall)) => (rows.clone(), *wall),
-                        None => (self.live(show.table)?, self.since[show.table].elapsed().as_nanos() as u64),
+                        None => (self.live(show.table)?, self.wall_ns(show.table)),
                     };
                     self.show(show, &rows, wall, sink)?;
                 }
@@ -440,27 +455,41 @@ impl<'r> Run<'r> {
         Ok(false)
     }
 
+    /// The time, which stands still once counting has ended.
+    fn now(&self) -> Instant {
+        self.ended.unwrap_or_else(Instant::now)
+    }
+
+    /// The time over which a table's rows were gathered, in ns.
+    fn wall_ns(&self, table: usize) -> u64 {
+        self.now().saturating_duration_since(self.since[table]).as_nanos() as u64
+    }
+
     /// The rows of a table as they are now.
-    fn live(&self, table: usize) -> Result<Rows, RunError> {
+    fn live(&mut self, table: usize) -> Result<Rows, RunError> {
         let mut rows = Rows::new();
+        let mut over = 0;
         for part in self.parts(table) {
             for instance in &self.instances {
-                gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
+                over += gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
             }
         }
+        self.over[table].now = over;
         Ok(rows)
     }
 
     /// The rows of a table, which is empty after.
     fn take(&mut self, table: usize) -> Result<Rows, RunError> {
-        self.since[table] = Instant::now();
+        self.since[table] = self.now();
         let mut rows = Rows::new();
         for part in self.parts(table) {
             for instance in &mut self.instances {
                 let full = instance.swap(part, self.kernel)?;
-                gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
+                self.over[table].before +=
+                    gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
             }
         }
+        self.over[table].now = 0;
         Ok(rows)
     }
 
@@ -478,7 +507,7 @@ impl<'r> Run<'r> {
         out.truncate(top);
         let table = Table {
             name: plan.name.clone(),
-            at_ns: self.started.elapsed().as_nanos() as u64,
+            at_ns: self.now().duration_since(self.started).as_nanos() as u64,
             view: match show.view {
                 View::Table => ViewKind::Table,
                 View::Hist => ViewKind::Hist,
@@ -503,6 +532,10 @@ impl<'r> Run<'r> {
                 *drops.entry(cause.to_owned()).or_default() += n;
             }
         }
+        let over = self.over[table].before + self.over[table].now;
+        if over > 0 {
+            drops.insert(OVER_LIMIT.to_owned(), over);
+        }
         drops
     }
 
@@ -514,15 +547,15 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    fn show_plain(&self, table: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
+    fn show_plain(&mut self, table: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
         let show = Show { table, view: View::Table, top: None, sort: None, to: None };
-        let wall = self.since[table].elapsed().as_nanos() as u64;
-        self.show(&show, &self.live(table)?, wall, sink)
+        let wall = self.wall_ns(table);
+        let rows = self.live(table)?;
+        self.show(&show, &rows, wall, sink)
     }
 
     /// Lets open steps end, detaches, shows what is left to show.
     async fn finish(&mut self, reason: String, signals: &mut Signals, sink: &mut dyn Sink) -> Result<bool, RunError> {
-        let counted = self.started.elapsed();
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
@@ -535,8 +568,10 @@ impl<'r> Run<'r> {
                 () = tokio::time::sleep(TICK) => {}
             }
         }
-        self.instances.iter_mut().for_each(Instance::detach_all);
+        let counted = self.started.elapsed();
+        self.ended = Some(Instant::now());
         self.check(sink)?;
+        self.instances.iter_mut().for_each(Instance::detach_all);
         let actions = self.plan.end.clone();
         self.act(&actions, sink)?;
         for table in 0..self.plan.tables.len() {
@@ -574,9 +609,12 @@ impl<'r> Run<'r> {
             end.kernel_bytes += instance.kernel_bytes()?;
             end.open += self.open_steps(instance)?;
         }
-        end.open += self.cut;
-        end.layout = if self.checked { "checked" } else { "unchecked" }.to_owned();
+        for over in &self.over {
+            lose(OVER_LIMIT, over.before + over.now);
+        }
         let any = hits.iter().any(|n| *n > 0);
+        // The check stays attached until every point has passed it: what had events has been checked.
+        end.layout = if self.checked || any { "checked" } else { "unchecked" }.to_owned();
         for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
             if p.wanted || hits[id] > 0 {
                 end.hits.insert(p.name.clone(), hits[id]);

@@ -1,6 +1,7 @@
 //! What a plan finds in a process: its engine, its numbering of words, and the instructions to probe.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -116,16 +117,17 @@ impl Target {
             .points
             .iter()
             .zip(&starts)
-            .map(|(p, starts)| {
-                let missing = |(s, there): (&profinfer_compiler::catalogue::Start, &bool)| !there && !s.optional;
-                starts.iter().any(|s| *s) && !p.starts.iter().zip(starts).any(missing)
+            .map(|(p, there)| {
+                let all_starts = p.starts.iter().zip(there).all(|(s, there)| *there || s.optional);
+                let all_stops = p.stops.iter().all(|s| s.optional || has(&s.symbols));
+                there.contains(&true) && all_starts && all_stops
             })
             .collect();
         let arch = match engine.arch() {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
-        let facts = TargetFacts { arch, enums, structs, available, starts };
+        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts };
         Some(Target { facts, engine, assumed, modules: modules.to_vec() })
     }
 
@@ -186,4 +188,12 @@ fn entry(module: &Module, function: &target::Function, spec: &SiteSpec) -> Resul
     }
     let before = target::Function { size: site.at, ..function.clone() };
     module.entry_site(&before, spec.args_used)
+}
+
+/// The PID namespace of this process, where it is not the machine's first one.
+pub(super) fn own_pid_namespace() -> Option<(u64, u64)> {
+    /// `PROC_PID_INIT_INO` of the kernel.
+    const FIRST: u64 = 0xeffffffc;
+    let namespace = std::fs::metadata("/proc/self/ns/pid").ok()?;
+    (namespace.ino() != FIRST).then(|| (namespace.dev(), namespace.ino()))
 }

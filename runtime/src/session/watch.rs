@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::SessionError;
 use super::instance::link_maps;
+use super::sites::own_pid_namespace;
 use crate::kernel::{AttachType, Kernel, LICENSE, Link, Map, MapSpec, ProgramSpec, ProgramType, RingBuffer, Update};
 use crate::target::launch;
 
@@ -38,7 +39,7 @@ impl Watch {
         let watched = kernel.create_map(&MapSpec::hash("pi_watched", 4, 4, MAX_WATCHED))?;
         let ring = kernel.create_map(&MapSpec::ring_buffer("pi_watch", RING_BYTES))?;
         let mut links = Vec::new();
-        for program in profinfer_ebpf::watch::programs()? {
+        for program in profinfer_ebpf::watch::programs(own_pid_namespace())? {
             let insns = link_maps(&program.code, |id| match id {
                 MapId::Watched => Some(watched.fd()),
                 MapId::WatchEvents => Some(ring.fd()),

@@ -18,12 +18,7 @@ use crate::target::Module;
 ///
 /// # Errors
 /// A fault of a built-in description; its exit code.
-pub(super) fn examine(
-    page: &mut Page,
-    wrong: &mut Vec<String>,
-    pid: u32,
-    engines: &[Description],
-) -> Result<(), u8> {
+pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engines: &[Description]) -> Result<(), u8> {
     page.heading("target");
     let looked = match Looked::at(pid) {
         Ok(looked) => looked,
@@ -80,9 +75,8 @@ fn engine(page: &mut Page, looked: &Looked, description: &Description, target: &
 fn layouts(page: &mut Page, looked: &Looked, plan: &Plan) {
     let exported = |symbol: &str| looked.exports(symbol);
     for (name, s) in plan.structs.iter().filter(|(_, s)| s.layouts.len() > 1) {
-        let fits = |l: &profinfer_compiler::catalogue::StructLayout| {
-            l.condition.as_ref().is_none_or(|c| c.holds(&exported))
-        };
+        let fits =
+            |l: &profinfer_compiler::catalogue::StructLayout| l.condition.as_ref().is_none_or(|c| c.holds(&exported));
         let text = match s.layouts.iter().position(fits) {
             Some(at) => {
                 let why = s.layouts[at].condition.as_ref().map_or_else(|| "no other fits".to_owned(), condition);
@@ -147,7 +141,7 @@ fn points(page: &mut Page, wrong: &mut Vec<String>, plan: &Plan, target: &Target
             let actions: Vec<_> = program.actions.iter().copied().filter(|a| a.point() == id).collect();
             page.line(2, Tone::Plain, &listing::actions_of(&actions, plan));
             let site = SiteText::find(&program.site, target);
-            site.write(page, 4);
+            site.write(page, 4, true);
             if !site.is_fine() {
                 wrong.push(format!("A function of {} cannot be probed: see above.", p.name));
             }

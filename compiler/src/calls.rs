@@ -1,0 +1,247 @@
+//! Calls inside of values: the language's own functions, those of scripts and descriptions, and what a point gathers.
+//!
+//! Each function is read by a function of its own: calls nest, and a frame for all of them together would be a large one.
+
+use profinfer_lang::ast::{self, ExprKind};
+use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::span::Span;
+
+use crate::faults::{HelpNear, consequence, is_consequence, not_yet, told_at};
+use crate::pattern::{Alt, Pattern};
+use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
+use crate::typed::{Accum, AccumHow, Kind, Series, SeriesHow, Typed};
+use crate::types::Type;
+
+/// A call as written, and where.
+#[derive(Clone, Copy)]
+struct Call<'e> {
+    name: &'e ast::Ident,
+    args: &'e [ast::CallArg],
+    span: Span,
+    scope: Scope<'e>,
+    expected: Option<&'e Type>,
+}
+
+impl Call<'_> {
+    /// The value of the call.
+    fn value(&self, kind: Kind, ty: Type) -> Resolved {
+        Ok(Typed::new(kind, ty, self.span))
+    }
+
+    fn wrong(&self, usage: &str) -> Diagnostic {
+        Diagnostic::error("PI0306", format!("`{}` takes other arguments", self.name.node))
+            .at(self.span, "here")
+            .help(format!("usage: {usage}"))
+    }
+}
+
+/// How each of [`SCALARS`] is used.
+fn usage(name: &str) -> &'static str {
+    match name {
+        "first" => "first(a, b, …): the first that is not absent",
+        "if" => "if(condition, a, b)",
+        "has" => "has(x): whether it is not absent",
+        "number_after" => "number_after(name, \"-\")",
+        "match" => "match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")",
+        "concat" => "concat(a, b, …)",
+        _ => "readable(text)",
+    }
+}
+
+impl Resolver<'_> {
+    /// A call inside of a value.
+    pub(crate) fn call(
+        &self,
+        name: &ast::Ident,
+        args: &[ast::CallArg],
+        span: Span,
+        scope: Scope<'_>,
+        expected: Option<&Type>,
+    ) -> Resolved {
+        let call = Call { name, args, span, scope, expected };
+        let named = args.iter().any(|a| a.name.is_some());
+        match (name.node.as_str(), args) {
+            (n, _) if SCALARS.contains(&n) && named => Err(call.wrong(usage(n))),
+            ("first", [_, ..]) => self.first(&call),
+            ("if", [c, a, b]) => self.either(&call, &c.value, &a.value, &b.value),
+            ("has", [of]) => call.value(Kind::Has(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
+            ("readable", [of]) => call.value(Kind::Readable(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
+            ("number_after", [of, mark]) => self.number_after(&call, &of.value, &mark.value),
+            ("match", [_, _, ..]) => self.select(args, span, scope),
+            ("concat", [_, ..]) => call.value(Kind::Concat(self.values(&call)?), Type::Str(0)),
+            ("count", [of]) if scope.inside => match &of.value.kind {
+                ExprKind::Name(of) if self.catalogue().enums.contains_key(of) => {
+                    call.value(Kind::EnumCount(of.clone()), Type::Int)
+                }
+                _ => Err(call.wrong("count(enum)")),
+            },
+            ("ordinal" | "since_end" | "since_pos" | "since_first", _) if scope.inside => self
+                .series(&name.node, self.values(&call)?, span, scope)
+                .ok_or_else(|| call.wrong("since_end(key), since_pos(first, last, key), since_first(open, done, key)")),
+            ("sum_of" | "count_of" | "last_of", [of]) if scope.inside => self.accum(&name.node, &of.value, span, scope),
+            (n, _) if AGGREGATES.contains(&n) => Err(aggregate(n, span)),
+            (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
+            (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
+            _ => self.defined(&call),
+        }
+    }
+
+    fn values(&self, call: &Call<'_>) -> Result<Vec<Typed>, Diagnostic> {
+        call.args.iter().map(|a| self.expr(&a.value, call.scope, None)).collect()
+    }
+
+    fn first(&self, call: &Call<'_>) -> Resolved {
+        let each = |a: &ast::CallArg| self.expr(&a.value, call.scope, call.expected);
+        let all = call.args.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+        let ty = self.common_type(&all)?;
+        call.value(Kind::First(all), ty)
+    }
+
+    fn either(&self, call: &Call<'_>, c: &ast::Expr, a: &ast::Expr, b: &ast::Expr) -> Resolved {
+        let Call { scope, expected, .. } = *call;
+        let cond = self.condition(c, scope)?;
+        let (a, b) = match self.expr(a, scope, expected) {
+            Ok(a) => {
+                let b = self.expr(b, scope, expected.or(Some(&a.ty)))?;
+                (a, b)
+            }
+            // `if(c, ADD, op)`: the other value says of which enum the word is.
+            Err(fault) if !matches!(a.kind, ExprKind::Name(_)) => return Err(fault),
+            Err(fault) => match self.expr(b, scope, expected) {
+                Ok(b) if matches!(b.ty, Type::Enum(_)) => (self.expr(a, scope, Some(&b.ty))?, b),
+                _ => return Err(fault),
+            },
+        };
+        let values = [a, b];
+        let ty = self.common_type(&values)?;
+        let [a, b] = values;
+        call.value(Kind::If(Box::new([cond, a, b])), ty)
+    }
+
+    fn number_after(&self, call: &Call<'_>, of: &ast::Expr, mark: &ast::Expr) -> Resolved {
+        let of = self.expr(of, call.scope, None)?;
+        match (self.expr(mark, call.scope, None)?.kind, &of.ty) {
+            (Kind::Str(s), Type::Str(_)) => call.value(Kind::NumberAfter(Box::new(of), s), Type::Int),
+            _ => Err(call.wrong(usage("number_after"))),
+        }
+    }
+
+    /// A function of the script or the description, put in place.
+    fn defined(&self, call: &Call<'_>) -> Resolved {
+        let (n, span, scope) = (call.name.node.as_str(), call.span, call.scope);
+        if self.broken.contains(n) || self.broken.contains(n.split('.').next().unwrap_or(n)) {
+            return Err(consequence(span));
+        }
+        // A definition of the engine knows nothing of the script's functions.
+        let of_script = self.fns.get(n).filter(|_| !scope.inside);
+        let Some(f) = of_script.or_else(|| self.catalogue().fns.get(n)) else {
+            let names = SCALARS.iter().copied().chain(self.fns.keys().map(String::as_str));
+            return Err(Diagnostic::error("PI0206", format!("no function is called `{n}`"))
+                .at(call.name.span, "unknown")
+                .help_near(
+                    n,
+                    names.chain(AGGREGATES.iter().copied()),
+                    &format!("functions: {}; others are defined with fn", SCALARS.join(" ")),
+                ));
+        };
+        if f.params.len() != call.args.len() || call.args.iter().any(|a| a.name.is_some()) {
+            let names: Vec<_> = f.params.iter().map(|p| p.node.as_str()).collect();
+            return Err(call.wrong(&format!("{n}({})", names.join(", "))));
+        }
+        let locals: Vec<_> = f.params.iter().map(|p| p.node.clone()).zip(self.values(call)?).collect();
+        let inside = of_script.is_none();
+        let body = || self.expr(&f.body, Scope { locals: &locals, inside, ..scope }, call.expected);
+        match self.define(&format!("{n}()"), span, body) {
+            Ok(value) => Ok(value.at(span)),
+            Err(d) if is_consequence(&d) => Err(d),
+            Err(d) => Err(told_at(d, span, &format!("`{n}`"))),
+        }
+    }
+
+    fn select(&self, args: &[ast::CallArg], span: Span, scope: Scope<'_>) -> Resolved {
+        let usage = || {
+            Diagnostic::error(
+                "PI0306",
+                "`match` takes a text, then pairs of a glob and a value, and a value for the rest",
+            )
+            .at(span, "here")
+            .help("usage: match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")")
+        };
+        let of = self.expr(&args[0].value, scope, None)?;
+        if !matches!(of.ty, Type::Str(_) | Type::Enum(_)) {
+            return Err(usage());
+        }
+        let glob = |a: &ast::CallArg| match self.expr(&a.value, scope, None) {
+            Ok(Typed { kind: Kind::Str(s), .. }) => Ok(s),
+            _ => Err(usage()),
+        };
+        if args.len() == 2 {
+            let pattern = Pattern { negated: false, alts: vec![Alt::Glob(glob(&args[1])?)] };
+            return Ok(Typed::new(Kind::Matches(Box::new(of), pattern), Type::Bool, span));
+        }
+        let mut cases = Vec::new();
+        let mut rest = &args[1..];
+        while let [pattern, value, more @ ..] = rest {
+            cases.push((glob(pattern)?, self.expr(&value.value, scope, None)?));
+            rest = more;
+        }
+        if let [default] = rest {
+            cases.push(("*".to_owned(), self.expr(&default.value, scope, None)?));
+        }
+        let values: Vec<_> = cases.iter().map(|(_, v)| v.clone()).collect();
+        let ty = self.common_type(&values)?;
+        Ok(Typed::new(Kind::Select(Box::new(of), cases), ty, span))
+    }
+
+    fn series(&self, name: &str, mut all: Vec<Typed>, span: Span, scope: Scope<'_>) -> Option<Typed> {
+        let (how, inputs, ty) = match name {
+            "ordinal" => (SeriesHow::Ordinal, 0, Type::Int),
+            "since_end" => (SeriesHow::SinceEnd, 0, Type::Duration),
+            "since_pos" => (SeriesHow::SincePos, 2, Type::Duration),
+            _ => (SeriesHow::SinceFirst, 2, Type::Duration),
+        };
+        if all.len() < inputs || all.len() > inputs + 2 || all.iter().any(|e| !e.ty.is_kernel_number()) {
+            return None;
+        }
+        let keys = all.split_off(inputs);
+        let series = Series { how, inputs: all, keys };
+        Some(Typed::new(Kind::Series(scope.point?, series), ty, span))
+    }
+
+    fn accum(&self, name: &str, of: &ast::Expr, span: Span, scope: Scope<'_>) -> Resolved {
+        let bad = || {
+            Diagnostic::error("PI0306", format!("`{name}` gathers over an inner point"))
+                .at(of.span, "not a field of a point")
+                .help("usage: sum_of(inner.field), last_of(inner.field), count_of(inner)")
+        };
+        let Some(outer) = scope.point else { return Err(bad()) };
+        let (inner, value) = match &of.kind {
+            ExprKind::Name(point) => (self.catalogue().point(point).ok_or_else(bad)?, None),
+            ExprKind::Member(point, field) => match &point.kind {
+                ExprKind::Name(point) => {
+                    let inner = self.catalogue().point(point).ok_or_else(bad)?;
+                    let value = self
+                        .field_or_common(inner, &field.node, field.span)?
+                        .ok_or_else(|| self.unknown_field(inner, &field.node, field.span))?;
+                    (inner, Some(value))
+                }
+                _ => return Err(bad()),
+            },
+            _ => return Err(bad()),
+        };
+        let (how, ty) = match (name, &value) {
+            ("count_of", None) => (AccumHow::Count, Type::Int),
+            ("sum_of", Some(v)) if v.ty.is_quantity() => (AccumHow::Sum, v.ty.clone()),
+            ("last_of", Some(v)) if v.ty.is_kernel_number() => (AccumHow::Last, v.ty.clone()),
+            _ => return Err(bad()),
+        };
+        let accum = Accum { how, of: inner, value: value.map(Box::new) };
+        Ok(Typed::new(Kind::Accum(outer, accum), ty, span))
+    }
+}
+
+fn aggregate(name: &str, span: Span) -> Diagnostic {
+    Diagnostic::error("PI0304", format!("`{name}` is a column: it cannot be part of a field or condition"))
+        .at(span, "an aggregation here")
+        .help("aggregations stand as columns: < count(), sum(dur) by op >")
+}

@@ -1,0 +1,93 @@
+//! Every code of this crate has a page, every page's example triggers its code and no other, and the cure compiles.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use profinfer_lang::codes::{ALL, Code};
+
+/// A fenced block: what stands behind the fence, and the text.
+struct Block<'a> {
+    info: &'a str,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block<'_>> {
+    let mut blocks = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(info) = line.strip_prefix("```pi") else { continue };
+        let text = lines.by_ref().take_while(|l| *l != "```").map(|l| format!("{l}\n")).collect();
+        blocks.push(Block { info: info.trim(), text });
+    }
+    blocks
+}
+
+/// The codes found in a block. An ` engine` block is a description, ` set=a=1` gives a parameter its value.
+fn found(block: &Block<'_>) -> Vec<&'static str> {
+    if block.info == "engine" {
+        return common::describe("example.pi", &block.text)
+            .map_or_else(|(d, _)| d.iter().map(|d| d.code).collect(), |_| Vec::new());
+    }
+    let settings: Vec<_> = block.info.strip_prefix("set=").and_then(|s| s.split_once('=')).into_iter().collect();
+    let outcome = common::compile_with(&common::ggml(), &block.text, &settings);
+    match &outcome.result {
+        Ok(compiled) => compiled.warnings.iter().map(|d| d.code).collect(),
+        Err(_) => outcome.codes(),
+    }
+}
+
+/// The codes of this crate: names, types, what is not compiled yet.
+fn own() -> impl Iterator<Item = &'static Code> {
+    ALL.iter().filter(|c| ["PI02", "PI03", "PI04"].iter().any(|p| c.code.starts_with(p)))
+}
+
+#[test]
+fn examples_trigger_their_code_and_cures_do_not() {
+    let mut wrong = String::new();
+    for code in own() {
+        let blocks = blocks(code.page);
+        assert!(blocks.len() >= 2, "{}: a page has an example and a cure", code.code);
+        let codes: BTreeSet<&str> = found(&blocks[0]).into_iter().collect();
+        if codes.iter().ne([&code.code]) {
+            wrong.push_str(&format!("the example of {} gives {codes:?}\n", code.code));
+        }
+        for cure in &blocks[1..] {
+            let codes = found(cure);
+            if !codes.is_empty() {
+                wrong.push_str(&format!("the cure of {} gives {codes:?}\n", code.code));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn what_is_not_compiled_yet_is_told_line_by_line() {
+    let page = own().find(|c| c.code == "PI0401").expect("its page").page;
+    let example = &blocks(page)[0].text;
+    let outcome = common::compile(example);
+    let errors = outcome.result.as_ref().expect_err("nothing of it is compiled");
+    let told: Vec<usize> = errors
+        .iter()
+        .map(|d| profinfer_lang::render::line_column(example, d.labels[0].span.start as usize).0)
+        .collect();
+    let tables = ["on ggml_op < count() by op into a >", "on llama_ubatch < count() into b >"];
+    let expected: Vec<usize> =
+        example.lines().enumerate().filter(|(_, l)| !tables.contains(l)).map(|(i, _)| i + 1).collect();
+    assert_eq!(told, expected, "{}", outcome.text());
+}
+
+#[test]
+fn codes_used_are_the_codes_listed() {
+    let mut used = BTreeSet::new();
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("compiler/src") {
+        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file");
+        for (at, _) in text.match_indices("\"PI0") {
+            used.extend(text.get(at + 1..at + 7).filter(|_| text[at + 7..].starts_with('"')).map(str::to_owned));
+        }
+    }
+    let listed: BTreeSet<String> = own().map(|c| c.code.to_owned()).collect();
+    assert_eq!(used, listed);
+}
