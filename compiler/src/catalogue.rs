@@ -5,6 +5,7 @@ use profinfer_lang::ast;
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
+use crate::faults::{not_yet, twice};
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
 
@@ -163,6 +164,28 @@ pub struct Point {
     pub span: Span,
 }
 
+impl Point {
+    /// A point of which nothing is known yet.
+    fn empty(name: &ast::Ident, template: Template) -> Self {
+        Self {
+            name: name.node.clone(),
+            docs: Vec::new(),
+            template,
+            starts: Vec::new(),
+            stops: Vec::new(),
+            state_by: Vec::new(),
+            only: None,
+            within: Vec::new(),
+            pattern: Vec::new(),
+            checks: Vec::new(),
+            never: Vec::new(),
+            silent: None,
+            fields: IndexMap::new(),
+            span: name.span,
+        }
+    }
+}
+
 /// A function at whose entry an event begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Start {
@@ -223,24 +246,15 @@ impl Catalogue {
                     c.structs.entry(s.name.node.clone()).or_default();
                 }
                 ast::ItemKind::Enum(e) => {
-                    c.enums.insert(e.name.node.clone(), read_enum(e));
+                    let known = c.enums.insert(e.name.node.clone(), read_enum(e));
+                    errors.extend(known.map(|_| twice(&e.name.node, e.name.span)));
                 }
-                ast::ItemKind::Point(p) => c.points.push(Point {
-                    name: p.name.node.clone(),
-                    docs: item.docs.clone(),
-                    template: Template::Enter,
-                    starts: Vec::new(),
-                    stops: Vec::new(),
-                    state_by: Vec::new(),
-                    only: None,
-                    within: Vec::new(),
-                    pattern: Vec::new(),
-                    checks: Vec::new(),
-                    never: Vec::new(),
-                    silent: None,
-                    fields: IndexMap::new(),
-                    span: p.name.span,
-                }),
+                ast::ItemKind::Point(p) => {
+                    if c.point(&p.name.node).is_some() {
+                        errors.push(twice(&p.name.node, p.name.span));
+                    }
+                    c.points.push(Point { docs: item.docs.clone(), ..Point::empty(&p.name, Template::Enter) });
+                }
                 _ => {}
             }
         }
@@ -276,7 +290,8 @@ impl Catalogue {
                     }
                 }
                 ast::ItemKind::Fn(f) => {
-                    c.fns.insert(f.name.node.clone(), f.clone());
+                    let known = c.fns.insert(f.name.node.clone(), f.clone());
+                    errors.extend(known.map(|_| twice(&f.name.node, f.name.span)));
                 }
                 ast::ItemKind::Point(p) => {
                     match c.read_point(p) {
@@ -363,22 +378,7 @@ impl Catalogue {
                     .help("templates are enter, span and sequence"));
             }
         };
-        let mut point = Point {
-            name: p.name.node.clone(),
-            docs: Vec::new(),
-            template,
-            starts: Vec::new(),
-            stops: Vec::new(),
-            state_by: Vec::new(),
-            only: None,
-            within: Vec::new(),
-            pattern: Vec::new(),
-            checks: Vec::new(),
-            never: Vec::new(),
-            silent: None,
-            fields: IndexMap::new(),
-            span: p.name.span,
-        };
+        let mut point = Point::empty(&p.name, template);
         let texts = |all: &[ast::Ident]| all.iter().map(|s| s.node.clone()).collect::<Vec<_>>();
         for stmt in &p.stmts {
             match &stmt.kind {
@@ -396,8 +396,7 @@ impl Catalogue {
                     point.stops.push(Stop { symbols: texts(symbols), at_return: *at_return, optional: *optional });
                 }
                 ast::PointStmtKind::Mark { .. } => {
-                    return Err(Diagnostic::error("PI0401", "`mark` is not supported yet")
-                        .at(stmt.span, "parsed, not compiled"));
+                    return Err(not_yet("`mark`", stmt.span));
                 }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
@@ -415,8 +414,7 @@ impl Catalogue {
                     let ty = l.ty.as_ref().map(|t| self.type_of(t)).transpose()?;
                     let field = Field { docs: stmt.docs.clone(), ty, value: l.value.clone() };
                     if point.fields.insert(l.name.node.clone(), field).is_some() {
-                        return Err(Diagnostic::error("PI0205", format!("`{}` is there twice", l.name.node))
-                            .at(l.name.span, "a second time"));
+                        return Err(twice(&l.name.node, l.name.span));
                     }
                 }
                 ast::PointStmtKind::Check { condition, message } => {

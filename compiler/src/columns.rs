@@ -58,7 +58,9 @@ impl<'c, 'a> Columns<'c, 'a> {
                 let p = self.share_of_one(&share.value)?;
                 let name = match &c.name {
                     Some(given) => format!("{}_p{}", given.node, (p * 1e8).round() / 1e6),
-                    None => name.split(',').next().map_or_else(String::new, |head| format!("{head},{p})")),
+                    None => {
+                        name.rsplitn(args.len(), ',').last().map_or_else(String::new, |head| format!("{head},{p})"))
+                    }
                 };
                 self.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) }, c);
             }
@@ -227,7 +229,7 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     fn quantile_slot(&mut self, args: &[ast::CallArg], span: Span) -> Result<(Type, usize), Diagnostic> {
-        let Some(of) = args.first() else {
+        let Some(of) = args.first().filter(|_| args.iter().all(|a| a.name.is_none())) else {
             return Err(Diagnostic::error("PI0306", "`quantile` takes other arguments")
                 .at(span, "here")
                 .help("usage: quantile(x, 0.5, 0.99)"));

@@ -56,6 +56,8 @@ impl<'p> Kernel<'p> {
             Expr::Arith(ArithOp::Add | ArithOp::Sub | ArithOp::Rem, ab) => {
                 return ab.iter().map(|e| self.unit(e)).find(|u| *u == Unit::Time).unwrap_or(Unit::None);
             }
+            Expr::Arith(ArithOp::Mul, ab) => (self.unit(&ab[0]) == Unit::Time) != (self.unit(&ab[1]) == Unit::Time),
+            Expr::Arith(ArithOp::Div, ab) => self.unit(&ab[0]) == Unit::Time && self.unit(&ab[1]) == Unit::None,
             Expr::If(c) => c[1..].iter().any(|e| self.unit(e) == Unit::Time),
             Expr::First(all) => all.iter().any(|e| self.unit(e) == Unit::Time),
             _ => false,
@@ -113,7 +115,7 @@ impl fmt::Display for Kernel<'_> {
             Expr::Not(a) => write!(f, "not {}", operand(a)),
             Expr::Has(a) => write!(f, "has({})", self.of(a)),
             Expr::Arith(op, ab) => {
-                let unit = self.unit(self.expr);
+                let unit = if matches!(op, ArithOp::Mul | ArithOp::Div) { Unit::None } else { self.unit(self.expr) };
                 write!(f, "{} {} {}", self.operand(&ab[0], unit), op.symbol(), self.operand(&ab[1], unit))
             }
             Expr::Cmp(op, ab) => {

@@ -4,10 +4,14 @@
 //!
 //! 1. [`catalogue`] reads an engine description: structs, enums, points (once per engine).
 //! 2. `params` gives parameters their values, so that everything after can fold them.
-//! 3. [`resolve`] turns names into loads from the target's memory and checks types and units.
+//! 3. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
+//!    and `fold` for constants.
 //! 4. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
 //! 5. `columns` turns aggregations into slots of a row.
-//! 6. [`compile`] puts clauses together to tables and actions: the [`plan::Plan`].
+//! 6. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
+//! 7. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
+//!
+//! [`print::plan`] shows a plan as text, with `display` for its expressions.
 
 mod actions;
 mod calls;
@@ -16,6 +20,7 @@ mod clauses;
 mod columns;
 pub mod compile;
 mod display;
+pub mod described;
 pub mod eval;
 mod faults;
 mod fold;

@@ -114,7 +114,7 @@ fn conditions_are_decided_at_the_earliest_place() {
         ("third(took) > 1ms", "at start: ((t.took * 1000) / 3) > 1000000"),
         ("dur / 3 > 1ms", "at end: (dur / 3) > 1ms"),
         ("dur / 3ms > 1", "PI0316"),
-        ("took > 1ms * 1.5", "at start: (t.took * 1000) > 1500us"),
+        ("took > 1ms * 1.5", "at start: (t.took * 1000) > 1500000"),
         ("dur > took", "at end: dur > took"),
         ("n[0] > n[1]", "at start: t.n > t.n[+4]"),
         ("red = color", "at start: red = t.color"),
@@ -175,6 +175,9 @@ fn wrong_descriptions_are_refused() {
         ("struct s { a: str[4294967300] @ 0 }", "PI0210"),
         ("struct s { a: i32 @ 0 }\nstruct s { a: i64 @ 0 }", "PI0210"),
         ("on p < count() >", "PI0210"),
+        ("enum a { x }\nenum a { y }", "PI0205"),
+        ("fn f(x) = x\nfn f(x) = x", "PI0205"),
+        ("point p : span { start \"f\" }\npoint p : span { start \"g\" }", "PI0205"),
     ] {
         let (found, shown) = common::describe("e.pi", &format!("{head}{text}")).err().unwrap_or_default();
         assert_eq!(found.iter().map(|d| d.code).collect::<Vec<_>>(), [expected], "{text}\n{shown}");

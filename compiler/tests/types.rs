@@ -7,11 +7,14 @@ use profinfer_compiler::types::ArithOp::{self, Add, Div, Mul, Rem, Sub};
 use profinfer_compiler::types::Type::{self, Absent, Bool, Bytes, BytesPerSecond, Duration, Int, PerSecond, Ratio};
 use profinfer_compiler::types::arithmetic;
 
+/// An operation, and the types of its operands and results.
+type Row<'t> = (ArithOp, &'t [(Type, Type, Type)]);
+
 /// Every pair of quantities under every operation; what is not listed is refused.
 #[test]
 fn units_go_together_as_listed() {
     let quantities = [Int, Ratio, Duration, Bytes, PerSecond, BytesPerSecond];
-    let listed: &[(ArithOp, &[(Type, Type, Type)])] = &[
+    let listed: &[Row<'_>] = &[
         (
             Add,
             &[

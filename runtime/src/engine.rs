@@ -1,24 +1,30 @@
-//! The engine descriptions that are built in, read once.
+//! Engine descriptions: those that are built in, and one from a file.
+
+use std::path::{Path, PathBuf};
 
 use profinfer_compiler::catalogue::Catalogue;
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
 
-/// An engine description with its sources, for diagnostics about it.
+/// An engine description.
 #[derive(Debug)]
 pub struct Description {
-    /// `engines/ggml.pi`
-    pub path: &'static str,
+    /// Its file: `engines/ggml.pi`.
+    pub path: PathBuf,
     /// What it says.
     pub catalogue: Catalogue,
 }
 
-/// A built-in description that cannot be read: a fault of profinfer itself.
+/// A description that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the built-in engine description {path} cannot be read:\n{rendered}")]
-pub struct DescriptionError {
-    path: &'static str,
-    rendered: String,
+#[expect(missing_docs, reason = "each variant says what it is")]
+pub enum DescriptionError {
+    #[error("the engine description {path} has errors:\n{rendered}")]
+    Broken { path: String, rendered: String },
+    #[error("the engine description {path} describes no engine: it needs `engine NAME \"text\" where (exports(\"symbol\"))`")]
+    NoEngine { path: String },
+    #[error("cannot read the engine description {path}: {source}")]
+    Read { path: String, source: std::io::Error },
 }
 
 /// Reads all built-in descriptions, newest first.
@@ -26,20 +32,38 @@ pub struct DescriptionError {
 /// # Errors
 /// [`DescriptionError`] if one of them has errors.
 pub fn descriptions() -> Result<Vec<Description>, DescriptionError> {
-    profinfer_scripts::ENGINES.iter().map(|t| read(t.path, t.text)).collect()
+    profinfer_scripts::ENGINES.iter().map(|t| read(Path::new(t.path), t.text)).collect()
 }
 
-fn read(path: &'static str, text: &str) -> Result<Description, DescriptionError> {
+/// Reads a description from a file.
+///
+/// # Errors
+/// [`DescriptionError`] if it cannot be read or has errors.
+pub fn from_file(path: &Path) -> Result<Description, DescriptionError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| DescriptionError::Read { path: path.display().to_string(), source })?;
+    read(path, &text)
+}
+
+fn read(path: &Path, text: &str) -> Result<Description, DescriptionError> {
+    let name = path.display().to_string();
     let mut sources = SourceMap::new();
-    let file = sources.add(path, text);
+    let file = sources.add(name.clone(), text);
     let parsed = profinfer_lang::parse(&sources, file);
-    let fail = |diagnostics: &[Diagnostic]| DescriptionError {
-        path,
+    let fail = |diagnostics: &[Diagnostic]| DescriptionError::Broken {
+        path: name.clone(),
         rendered: profinfer_lang::render::human(diagnostics, &sources, false),
     };
     if !parsed.diagnostics.is_empty() {
         return Err(fail(&parsed.diagnostics));
     }
     let catalogue = Catalogue::read(&parsed.program).map_err(|d| fail(&d))?;
-    Ok(Description { path, catalogue })
+    let faults = profinfer_compiler::described::faults(&catalogue);
+    if !faults.is_empty() {
+        return Err(fail(&faults));
+    }
+    if catalogue.condition.is_none() || catalogue.points.is_empty() {
+        return Err(DescriptionError::NoEngine { path: name });
+    }
+    Ok(Description { path: path.to_owned(), catalogue })
 }

@@ -73,6 +73,9 @@ pub struct ScriptArgs {
     /// Sets a parameter of the script; can be given again.
     #[arg(short = 'P', long = "param", value_name = "NAME=VALUE", value_parser = setting)]
     pub params: Vec<(String, String)>,
+    /// Engine description to use instead of those that are built in (docs/engines.md).
+    #[arg(long, value_name = "FILE")]
+    pub engine: Option<PathBuf>,
     /// Colours: by default where the output is a terminal.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -141,6 +144,9 @@ pub struct PlanArgs {
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
+    /// Engine description to use instead of those that are built in.
+    #[arg(long, value_name = "FILE")]
+    pub engine: Option<PathBuf>,
     /// Point or enum, may contain `*`.
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
@@ -155,6 +161,9 @@ pub struct ListArgs {
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
 pub struct DoctorArgs {
+    /// Engine description to use instead of those that are built in.
+    #[arg(long, value_name = "FILE")]
+    pub engine: Option<PathBuf>,
     /// Process to look at.
     #[arg(short = 'p', long, value_name = "PID")]
     pub pid: Option<u32>,

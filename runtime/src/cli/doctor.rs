@@ -25,7 +25,7 @@ struct Findings {
 
 /// Looks at everything; the exit code.
 pub(super) fn run(args: &DoctorArgs) -> u8 {
-    let engines = match script::engines() {
+    let engines = match script::engines(args.engine.as_deref()) {
         Ok(engines) => engines,
         Err(code) => return code,
     };

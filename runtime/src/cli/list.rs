@@ -31,7 +31,7 @@ struct Seen {
 }
 
 fn try_run(args: &ListArgs) -> Result<u8, u8> {
-    let engines = script::engines()?;
+    let engines = script::engines(args.engine.as_deref())?;
     let mut page = Page::stdout(Color::Auto);
     if args.markdown {
         page.block(&markdown::reference(&engines));

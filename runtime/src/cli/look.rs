@@ -146,7 +146,7 @@ pub(super) fn survey(description: &Description) -> Result<Plan, u8> {
     }
     match compiles(&script) {
         Ok((plan, _)) => Ok(plan),
-        Err(_) => Err(fail(exit::SCRIPT, format!("the description {} cannot be used", description.path))),
+        Err(_) => Err(fail(exit::SCRIPT, format!("the description {} cannot be used", description.path.display()))),
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(args: &PlanArgs) -> u8 {
 
 fn try_run(args: &PlanArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
-    let engines = script::engines()?;
+    let engines = script::engines(args.source.engine.as_deref())?;
     let plan = script::compile(&args.source, &source, &engines[0])?;
     let looked = args.pid.map(|pid| Looked::with_engine(pid, &plan, &engines)).transpose()?;
     let mut page = Page::stdout(args.source.color);

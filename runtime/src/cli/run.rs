@@ -29,7 +29,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         return Err(exit::USAGE);
     }
     let source = script::read(&args.source)?;
-    let engines = script::engines()?;
+    let engines = script::engines(args.source.engine.as_deref())?;
     let plan = script::compile(&args.source, &source, &engines[0])?;
     match (args.pids.is_empty(), args.command.is_empty()) {
         (true, true) => {

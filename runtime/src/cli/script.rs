@@ -1,6 +1,7 @@
 //! From the script's arguments to a plan, with diagnostics on stderr.
 
 use std::io::{IsTerminal, stderr};
+use std::path::Path;
 
 use profinfer_compiler::params;
 use profinfer_compiler::plan::Plan;
@@ -9,7 +10,7 @@ use profinfer_lang::source::SourceMap;
 
 use super::args::{Color, ScriptArgs};
 use super::{exit, fail};
-use crate::engine::{Description, descriptions};
+use crate::engine::{Description, descriptions, from_file};
 use crate::script::Script;
 
 /// Whether to colour what goes to stderr.
@@ -39,9 +40,13 @@ pub(super) fn read(args: &ScriptArgs) -> Result<Script, u8> {
     }
 }
 
-/// The built-in engine descriptions.
-pub(super) fn engines() -> Result<Vec<Description>, u8> {
-    let all = descriptions().map_err(|e| fail(exit::SCRIPT, e))?;
+/// The built-in engine descriptions, or the one that was named.
+pub(super) fn engines(named: Option<&Path>) -> Result<Vec<Description>, u8> {
+    let all = match named {
+        Some(path) => from_file(path).map(|d| vec![d]),
+        None => descriptions(),
+    };
+    let all = all.map_err(|e| fail(exit::SCRIPT, e))?;
     if all.is_empty() { Err(fail(exit::TARGET, "no engine description is built in")) } else { Ok(all) }
 }
 
