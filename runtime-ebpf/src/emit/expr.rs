@@ -40,14 +40,22 @@ impl Emit<'_> {
             Expr::Load { base, place, index, mem } => {
                 let index = index.as_ref().map(|(i, scale)| (&**i, *scale));
                 match self.target.offset(place) {
+                    Some(offset) if index.is_none() && self.in_block(base, offset, *mem).is_some() => {
+                        let at = self.in_block(base, offset, *mem).unwrap_or_default();
+                        self.asm.load(mem.size, R0, FP, at);
+                        if mem.signed {
+                            self.extend(*mem);
+                        }
+                        false
+                    }
                     Some(offset) => self.memory(base, offset, index, *mem, point, phase),
                     None => self.absent(),
                 }
             }
-            Expr::Capture(of, i) => self.from_record(*of, self.layout.points[*of].captures[*i], point),
-            Expr::Accum(of, i) => self.from_record(*of, self.layout.points[*of].accums[*i], point),
-            Expr::Series(of, i) => self.from_record(*of, self.layout.points[*of].series[*i], point),
-            Expr::Start(of) => self.from_record(*of, record::START, point),
+            Expr::Capture(of, i) => self.record_word(*of, self.layout.points[*of].captures[*i], point),
+            Expr::Accum(of, i) => self.record_word(*of, self.layout.points[*of].accums[*i], point),
+            Expr::Series(of, i) => self.record_word(*of, self.layout.points[*of].series[*i], point),
+            Expr::Start(of) => self.record_word(*of, record::START, point),
             Expr::Dur => {
                 self.asm.load(8, R0, FP, self.dur);
                 false
@@ -261,7 +269,7 @@ impl Emit<'_> {
     }
 
     /// A word of the open record of `of`: the record at hand, or one that encloses it, absent if there is none.
-    fn from_record(&mut self, of: PointId, at: i16, point: PointId) -> Nullable {
+    fn record_word(&mut self, of: PointId, at: i16, point: PointId) -> Nullable {
         if of == point {
             self.asm.load(8, R0, RECORD, at);
             return true;

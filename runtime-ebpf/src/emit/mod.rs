@@ -2,6 +2,7 @@
 //!
 //! Registers: r6 the probed thread's registers, r7 its slot, r8 the record at hand, r9 the time; r0 to r5 are free.
 
+mod block;
 mod expr;
 mod record;
 mod row;
@@ -43,6 +44,8 @@ pub(crate) struct Emit<'p> {
     timed: bool,
     /// Stack place of the generation of the table at hand.
     generation: i16,
+    /// Fields that have been read already.
+    blocks: Vec<block::Block>,
 }
 
 impl<'p> Emit<'p> {
@@ -65,7 +68,7 @@ impl<'p> Emit<'p> {
         asm.place(other);
         asm.exit();
         asm.place(ours);
-        Self { asm, plan, layout, target, pid_tgid, dur, failed, timed: false, generation: 0 }
+        Self { asm, plan, layout, target, pid_tgid, dur, failed, timed: false, generation: 0, blocks: Vec::new() }
     }
 
     /// A jump that leaves the function only sometimes has its condition in the cookie (r9); here it is tried on the

@@ -31,6 +31,8 @@ impl Emit<'_> {
         let offsets = self.layout.points[point].captures.clone();
         // Until everything is read the record is not open.
         self.asm.store_imm(RECORD, record::START, 0);
+        let reads = self.open_reads(point);
+        self.read_blocks(&reads, point, start);
         for (i, c) in p.captures.iter().enumerate() {
             if let CaptureValue::Number(e) = &c.value {
                 let nullable = self.number(e, point, Phase::Open { start, stored: i });
@@ -73,6 +75,11 @@ impl Emit<'_> {
         }
         let always =
             tables.iter().enumerate().filter(|(_, t)| t.open.is_empty()).fold(0u64, |bits, (i, _)| bits | 1 << i);
+        if tables.iter().all(|t| t.open.is_empty()) {
+            self.asm.load_imm(R0, always as i64);
+            self.asm.store(RECORD, record::MATCH, R0);
+            return Ok(());
+        }
         let bits = self.asm.alloc(8);
         self.asm.load_imm(R0, always as i64);
         self.asm.store(FP, bits, R0);
@@ -112,7 +119,7 @@ impl Emit<'_> {
             }
             CaptureValue::Text(sources, len) => {
                 // The slot is used again and again, and a short name must not keep a long one's tail.
-                for i in 0..(len.next_multiple_of(8) / 8) as i16 {
+                for i in 0..len.div_ceil(8) as i16 {
                     self.asm.store_imm(to, at + 8 * i, 0);
                 }
                 let done = self.asm.label();

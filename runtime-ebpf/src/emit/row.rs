@@ -61,7 +61,7 @@ impl Emit<'_> {
                     self.asm.store(RECORD, to, R0);
                 }
                 KeySource::Text(of, index, len) => {
-                    let words = (len.next_multiple_of(8) / 8) as i16;
+                    let words = len.div_ceil(8) as i16;
                     let from = self.layout.points[*of].captures[*index];
                     if *of == point {
                         self.copy(RECORD, from, to, words);

@@ -23,6 +23,7 @@ impl Emit<'_> {
         let end = self.asm.label();
         let before_record = self.asm.label();
         self.failed = before_record;
+        self.blocks.clear();
         match self.plan.points[point].template {
             Template::Sequence => self.sequence_start(point, start, end)?,
             Template::Span => self.span_start(point, start, end)?,
@@ -176,6 +177,9 @@ impl Emit<'_> {
     }
 
     fn sequence_start(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        let plan = self.plan;
+        let p = &plan.points[point];
+        self.read_blocks(&p.only.iter().chain(&p.state_by).collect::<Vec<_>>(), point, start);
         self.only(point, start, end);
         // Where an enclosing point is probed, it has made the slot.
         let made = matches!(self.plan.points[point].gate, Gate::Inside(outer) if self.target.has(outer));
