@@ -19,6 +19,8 @@ use crate::resolve::{AGGREGATES, Resolver, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::Type;
 
+/// Bytes of keys at most: the kernel's hashes take 512, a histogram's bucket 8 of them.
+const MAX_KEY_BYTES: u32 = 504;
 /// Rows a table may have at most.
 const MAX_LIMIT: u64 = 10_000_000;
 
@@ -289,6 +291,14 @@ impl<'a> Clauses<'a> {
             }
             l => l.map_or(DEFAULT_LIMIT, |l| l.node),
         };
+        let bytes: u32 = key.iter().map(KeyField::bytes).sum();
+        if bytes > MAX_KEY_BYTES {
+            let d =
+                Diagnostic::error("PI0324", format!("the keys take {bytes} bytes, the kernel takes {MAX_KEY_BYTES}"))
+                    .at(group.span, "too many keys")
+                    .help("a name takes 64 bytes, and so does each name that `layer` or `part` is made from");
+            self.errors.push(d);
+        }
         let table = Table {
             name: String::new(),
             shown_with: self.tables.len(),

@@ -105,5 +105,6 @@ codes! {
     PI0321 "no such view",
     PI0322 "the table has no such column",
     PI0323 "a setting is out of range",
+    PI0324 "the keys are too large",
     PI0401 "not supported yet",
 }
