@@ -3,6 +3,7 @@
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::{Catalogue, Template};
+use crate::faults::told_at;
 use crate::plan::{
     self, Accum, Capture, CaptureValue, Check, Expr, Gate, KeyField, KeySource, Point, Series, UserExpr,
 };
@@ -116,12 +117,18 @@ impl<'a> Lowering<'a> {
         })
     }
 
+    /// As [`need`](Self::need), for an expression of the script: faults of the description are told at it.
+    fn need_for(&mut self, id: PointId, e: &Typed) -> Result<(), Diagnostic> {
+        let name = format!("`{}`", self.points[id].name);
+        self.need(id).map_err(|d| told_at(d, e.span, &name))
+    }
+
     /// A number known when an event of `point` ends.
     pub(crate) fn close(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
         match e.stage() {
             Stage::Const => return self.open(e),
             Stage::Open(owner) => {
-                self.need(owner)?;
+                self.need_for(owner, e)?;
                 let value = CaptureValue::Number(self.open(e)?);
                 let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
                 return Ok(Expr::Capture(owner, i));
@@ -141,7 +148,7 @@ impl<'a> Lowering<'a> {
                     .help(format!("gather it on its own point: on {name} < sum(dur) >")));
             }
             Kind::Start(of) => {
-                self.need(*of)?;
+                self.need_for(*of, e)?;
                 Expr::Start(*of)
             }
             Kind::Common(Common::Pid) => Expr::Pid,
@@ -153,14 +160,14 @@ impl<'a> Lowering<'a> {
                         .at(e.span, "known only at its end")
                         .help(format!("use it on its own point, `{}`", self.points[*owner].name)));
                 }
-                self.need(*owner)?;
-                self.need(a.of)?;
+                self.need_for(*owner, e)?;
+                self.need_for(a.of, e)?;
                 let value = a.value.as_ref().map(|v| self.close(v, a.of)).transpose()?;
                 let accum = Accum { text: self.text_of(e), how: a.how, of: a.of, value };
                 Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
             }
             Kind::Series(owner, s) => {
-                self.need(*owner)?;
+                self.need_for(*owner, e)?;
                 let inputs = s.inputs.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
                 let keys = s.keys.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
                 let series = Series { text: self.text_of(e), how: s.how, inputs, keys };
@@ -239,7 +246,7 @@ impl<'a> Lowering<'a> {
     ) -> Result<UserExpr, Diagnostic> {
         if e.is_kernel_text() {
             let owner = e.owner().unwrap_or(point);
-            self.need(owner)?;
+            self.need_for(owner, e)?;
             let (value, len) = self.text(e)?;
             let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
             let source = KeySource::Text(owner, i, len);

@@ -21,7 +21,9 @@ pub struct Description {
 pub enum DescriptionError {
     #[error("the engine description {path} has errors:\n{rendered}")]
     Broken { path: String, rendered: String },
-    #[error("the engine description {path} describes no engine: it needs `engine NAME \"text\" where (exports(\"symbol\"))`")]
+    #[error(
+        "the engine description {path} describes no engine: it needs `engine NAME \"text\" where (exports(\"symbol\"))`"
+    )]
     NoEngine { path: String },
     #[error("cannot read the engine description {path}: {source}")]
     Read { path: String, source: std::io::Error },

@@ -149,6 +149,8 @@ pub struct Run<'r> {
     /// When each table was last emptied.
     since: Vec<Instant>,
     checked: bool,
+    /// What is to be said once counting has begun.
+    news: Vec<Message>,
     /// Rows over the limit, by table.
     over: Vec<Over>,
 }
@@ -171,6 +173,7 @@ impl<'r> Run<'r> {
             ended: None,
             since: vec![now; plan.tables.len()],
             checked: false,
+            news: Vec::new(),
             over: vec![Over::default(); plan.tables.len()],
         }
     }
@@ -235,7 +238,7 @@ impl<'r> Run<'r> {
             self.observed.push(Observed { process, exit, alive: true });
         }
         for i in 0..self.observed.len() {
-            let found = self.scan(i, sink)?;
+            let found = self.scan(i)?;
             if !found && !launched && !self.settings.wait {
                 return Err(self.no_engine(i).into());
             }
@@ -243,12 +246,9 @@ impl<'r> Run<'r> {
         if self.instances.is_empty() {
             self.say(sink, Level::Info, "waiting", "waiting for an engine to be loaded".to_owned())?;
         }
-        if launched {
-            self.instances.iter().for_each(Instance::set_all_known);
-        }
         self.started = Instant::now();
         self.since.fill(self.started);
-        self.instances.iter().for_each(|i| i.set_gate(gate::COUNTING));
+        self.count(sink)?;
         let begin = self.plan.begin.clone();
         let mut reason = self.act(&begin, sink)?.then(|| "exit".to_owned());
         if let Some(held) = &mut self.command {
@@ -271,11 +271,8 @@ impl<'r> Run<'r> {
                 Wake::Loaded(pids) => {
                     for pid in pids {
                         if let Some(i) = self.observed.iter().position(|o| o.process.pid() == pid && o.alive) {
-                            self.scan(i, sink)?;
-                            self.instances.iter().for_each(|i| i.set_gate(gate::COUNTING));
-                            if launched {
-                                self.instances.iter().for_each(Instance::set_all_known);
-                            }
+                            self.scan(i)?;
+                            self.count(sink)?;
                         }
                         watch.resume(pid)?;
                     }
@@ -327,7 +324,7 @@ impl<'r> Run<'r> {
     }
 
     /// Looks for an engine in a process and attaches to it; says whether one is attached now.
-    fn scan(&mut self, index: usize, sink: &mut dyn Sink) -> Result<bool, RunError> {
+    fn scan(&mut self, index: usize) -> Result<bool, RunError> {
         let process = &self.observed[index].process;
         let (pid, comm) = (process.pid(), process.comm().to_owned());
         let modules = match self.modules.of(process) {
@@ -360,13 +357,27 @@ impl<'r> Run<'r> {
         let name = file_name(&self.instances[at].path);
         if !self.launched {
             let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
-            self.say(sink, Level::Info, "attached", text)?;
+            self.news.push(Message { level: Level::Info, kind: "attached", text });
         }
         for of in &target.assumed {
             let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
-            self.say(sink, Level::Warning, "assumed", text)?;
+            self.news.push(Message { level: Level::Warning, kind: "assumed", text });
         }
         Ok(true)
+    }
+
+    /// Opens the gate of everything attached, and says so only then: who waits for the word misses nothing.
+    fn count(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        for instance in &self.instances {
+            if self.launched {
+                instance.set_all_known();
+            }
+            instance.set_gate(gate::COUNTING);
+        }
+        for message in std::mem::take(&mut self.news) {
+            sink.record(&Record::Message(message))?;
+        }
+        Ok(())
     }
 
     /// A point that a clause stands on and the target lacks is an error, unless it is marked `?`.
