@@ -315,7 +315,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         fresh.value = Some(layout.fresh_row(plan, t));
         for (s, slot) in table.slots.iter().enumerate() {
             if matches!(slot.how, SlotHow::Hist(k) if k > 0) {
-                let entries = (table.limit * BUCKETS_PER_ROW).clamp(4096, 262_144) as u32;
+                let entries = (kernel_rows(table) * BUCKETS_PER_ROW).clamp(4096, 131_072) as u32;
                 let name = format!("h{s}_{}", table.name);
                 let buckets = maps.add(MapId::Hist(t, s), &name, MapKind::Hash, (l.key_size + 8, 8), entries);
                 buckets.swapped = table.cleared;
@@ -330,5 +330,8 @@ fn kernel_rows(table: &Table) -> u64 {
     let same = |(i, key): (usize, &OutKey)| key.value == UserExpr::Field(i);
     let as_shown =
         table.user.is_none() && table.key.len() == table.keys.len() && table.keys.iter().enumerate().all(same);
+    if table.key.is_empty() {
+        return 1;
+    }
     if as_shown { table.limit } else { table.limit.max(HIDDEN_ROWS) }
 }
