@@ -22,7 +22,6 @@ impl Emit<'_> {
     pub(crate) fn row(&mut self, table: usize, point: PointId, next: Label) {
         self.key(table, point);
         let value = self.asm.alloc(8);
-        let map = self.asm.alloc(8);
         self.generation = self.asm.alloc(8);
         if self.plan.tables[table].cleared {
             // Read once: the row and its buckets go to maps of one generation.
@@ -31,7 +30,7 @@ impl Emit<'_> {
             self.asm.load(8, R0, R1, 0);
             self.asm.store(FP, self.generation, R0);
         }
-        self.find_row(table, point, map, next);
+        self.find_or_make(MapId::Table(table), table, point, (Init::Row(table), TableCounter::Full), next);
         self.asm.store(FP, value, R0);
         let slots = &self.plan.tables[table].slots;
         for (i, slot) in slots.iter().enumerate() {
@@ -42,7 +41,6 @@ impl Emit<'_> {
             }
             self.asm.place(done);
         }
-        self.asm.release(8);
         self.asm.release(8);
         self.asm.release(8);
     }
@@ -117,28 +115,31 @@ impl Emit<'_> {
         }
     }
 
-    /// `r0` = the row's value.
-    fn find_row(&mut self, table: usize, point: PointId, place: i16, next: Label) {
+    /// `r0` = the value of the key at hand in a map of the table, made from `fresh` if it is new; if there is no room, that
+    /// is counted and `next` is where to go on.
+    fn find_or_make(&mut self, map: MapId, table: usize, point: PointId, fresh: (Init, TableCounter), next: Label) {
+        let (init, full) = fresh;
         let cleared = self.plan.tables[table].cleared;
-        let id = MapId::Table(table);
+        let place = self.asm.alloc(8);
         let there = self.asm.label();
-        self.table_map(id, cleared, place, next, true);
+        self.table_map(map, cleared, place, next, true);
         self.key_address(R2, point);
         self.asm.call(helper::MAP_LOOKUP_ELEM);
         self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.table_map(id, cleared, place, next, false);
+        self.table_map(map, cleared, place, next, false);
         self.key_address(R2, point);
-        self.asm.load_map_value(R3, MapId::Init(Init::Row(table)), 0);
+        self.asm.load_map_value(R3, MapId::Init(init), 0);
         self.asm.load_imm(R4, NOEXIST);
         self.asm.call(helper::MAP_UPDATE_ELEM);
-        self.made_or_lost(table, TableCounter::Full, next);
-        self.table_map(id, cleared, place, next, false);
+        self.made_or_lost(table, full, next);
+        self.table_map(map, cleared, place, next, false);
         self.key_address(R2, point);
         self.asm.call(helper::MAP_LOOKUP_ELEM);
         self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
         self.count_table(table, TableCounter::NoMemory);
         self.asm.jump(next);
         self.asm.place(there);
+        self.asm.release(8);
     }
 
     /// After an update in r0: goes on if it was made, here or by another CPU; else counts why not and goes to `next`.
@@ -289,33 +290,9 @@ impl Emit<'_> {
         let scratch = self.layout.points[point].scratch;
         let bucket = scratch + self.layout.tables[table].key_size as i16;
         self.asm.store(RECORD, bucket, R0);
-        let map = MapId::Hist(table, index);
-        let cleared = self.plan.tables[table].cleared;
-        let place = self.asm.alloc(8);
-        let one = self.asm.alloc(8);
-        let (there, again) = (self.asm.label(), self.asm.label());
-        self.table_map(map, cleared, place, done, true);
-        self.key_address(R2, point);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.store_imm(FP, one, 0);
-        self.table_map(map, cleared, place, done, false);
-        self.key_address(R2, point);
-        self.asm.stack_address(R3, one);
-        self.asm.load_imm(R4, NOEXIST);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        self.made_or_lost(table, TableCounter::HistFull, done);
-        self.table_map(map, cleared, place, done, false);
-        self.key_address(R2, point);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, again);
-        self.count_table(table, TableCounter::NoMemory);
-        self.asm.jump(done);
-        self.asm.place(again);
-        self.asm.place(there);
+        let fresh = (Init::Zero, TableCounter::HistFull);
+        self.find_or_make(MapId::Hist(table, index), table, point, fresh, done);
         self.asm.load_imm(R1, 1);
         self.asm.atomic_add(R0, 0, R1);
-        self.asm.release(8);
-        self.asm.release(8);
     }
 }

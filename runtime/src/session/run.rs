@@ -1,33 +1,32 @@
 //! The loop of a run: attaches, waits, shows, ends.
 
-use std::collections::BTreeMap;
+mod end;
+mod show;
+mod signals;
+
+use std::future::Future as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use indexmap::IndexMap;
-use profinfer_compiler::plan::{Action, Plan, Show, View};
-use profinfer_ebpf::layout::{MapId, PointCounter, record as record_layout};
+use profinfer_compiler::plan::Plan;
+use profinfer_ebpf::layout::PointCounter;
 use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
 use super::instance::Instance;
-use super::numbers;
-use super::rows::{Rows, Source, gather};
 use super::sites::{Modules, Target, recognise};
 use super::watch::Watch;
 use crate::engine::Description;
 use crate::kernel::Kernel;
-use crate::record::{End, Level, Message, Record, Silent, Table, ViewKind};
+use crate::record::{Level, Message, Record};
 use crate::target::{Held, Process, TargetError};
 
 /// How often a check or the end of open steps is looked at.
 const TICK: Duration = Duration::from_millis(20);
-/// How long the end waits for steps that are open.
-const DRAIN: Duration = Duration::from_secs(3);
 
 /// The gate's positions; see [`profinfer_ebpf::layout::counter::GATE`].
 mod gate {
@@ -95,27 +94,11 @@ impl From<crate::kernel::KernelError> for RunError {
     }
 }
 
-/// What wakes the loop.
-enum Wake {
-    Interrupt,
-    Terminate,
-    ShowAll,
-    Resized,
-    Loaded(Vec<u32>),
-    Exited(usize),
-    Timer(usize),
-    Tick,
-    Deadline,
-}
-
 struct Observed {
     process: Process,
     exit: AsyncFd<OwnedFd>,
     alive: bool,
 }
-
-/// What is lost where user space puts more rows into a table than its limit.
-const OVER_LIMIT: &str = "rows_over_limit";
 
 /// Rows that found no place in a table.
 #[derive(Debug, Clone, Copy, Default)]
@@ -436,235 +419,6 @@ impl<'r> Run<'r> {
     fn say(&self, sink: &mut dyn Sink, level: Level, kind: &'static str, text: String) -> Result<(), RunError> {
         Ok(sink.record(&Record::Message(Message { level, kind, text }))?)
     }
-
-    /// Does what a clause says; `true` if it ends the run.
-    fn act(&mut self, actions: &[Action], sink: &mut dyn Sink) -> Result<bool, RunError> {
-        // A table that is shown and cleared in one clause is switched first: what is shown is exactly what is cleared.
-        let mut taken: IndexMap<usize, (Rows, u64)> = IndexMap::new();
-        for action in actions {
-            if let Action::Clear(t) = action {
-                self.check(sink)?;
-                let wall = self.wall_ns(*t);
-                let rows = self.take(*t)?;
-                taken.insert(*t, (rows, wall));
-            }
-        }
-        for action in actions {
-            match action {
-                Action::Exit => return Ok(true),
-                Action::Clear(_) => {}
-                Action::Show(show) => {
-                    self.check(sink)?;
-                    let (rows, wall) = match taken.get(&show.table) {
-                        Some((rows, wall)) => (rows.clone(), *wall),
-                        None => (self.live(show.table)?, self.wall_ns(show.table)),
-                    };
-                    self.show(show, &rows, wall, sink)?;
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// The time, which stands still once counting has ended.
-    fn now(&self) -> Instant {
-        self.ended.unwrap_or_else(Instant::now)
-    }
-
-    /// The time over which a table's rows were gathered, in ns.
-    fn wall_ns(&self, table: usize) -> u64 {
-        self.now().saturating_duration_since(self.since[table]).as_nanos() as u64
-    }
-
-    /// The rows of a table as they are now.
-    fn live(&mut self, table: usize) -> Result<Rows, RunError> {
-        let mut rows = Rows::new();
-        let mut over = 0;
-        for part in self.parts(table) {
-            for instance in &self.instances {
-                over += gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
-            }
-        }
-        self.over[table].now = over;
-        Ok(rows)
-    }
-
-    /// The rows of a table, which is empty after.
-    fn take(&mut self, table: usize) -> Result<Rows, RunError> {
-        self.since[table] = self.now();
-        let mut rows = Rows::new();
-        for part in self.parts(table) {
-            for instance in &mut self.instances {
-                let full = instance.swap(part, self.kernel)?;
-                self.over[table].before +=
-                    gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
-            }
-        }
-        self.over[table].now = 0;
-        Ok(rows)
-    }
-
-    /// The groups whose rows a table shows.
-    fn parts(&self, table: usize) -> Vec<usize> {
-        (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == table).collect()
-    }
-
-    fn show(&self, show: &Show, rows: &Rows, wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
-        let plan = &self.plan.tables[show.table];
-        let (keys, columns) = numbers::heads(plan);
-        let mut out = numbers::rows(plan, rows, wall_ns, show.sort);
-        let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let cut = out.len().saturating_sub(top) as u64;
-        out.truncate(top);
-        let table = Table {
-            name: plan.name.clone(),
-            at_ns: self.now().duration_since(self.started).as_nanos() as u64,
-            view: match show.view {
-                View::Table => ViewKind::Table,
-                View::Hist => ViewKind::Hist,
-                View::Json => ViewKind::Json,
-                View::Csv => ViewKind::Csv,
-            },
-            keys,
-            columns,
-            rows: out,
-            cut,
-            dropped: self.table_drops(show.table),
-            to: show.to.clone(),
-        };
-        Ok(sink.record(&Record::Table(table))?)
-    }
-
-    fn table_drops(&self, table: usize) -> BTreeMap<String, u64> {
-        let mut drops = BTreeMap::new();
-        let parts = self.parts(table);
-        for (instance, part) in self.instances.iter().flat_map(|i| parts.iter().map(move |p| (i, *p))) {
-            for (cause, n) in instance.table_drops(part).filter(|(_, n)| *n > 0) {
-                *drops.entry(cause.to_owned()).or_default() += n;
-            }
-        }
-        let over = self.over[table].before + self.over[table].now;
-        if over > 0 {
-            drops.insert(OVER_LIMIT.to_owned(), over);
-        }
-        drops
-    }
-
-    fn show_all(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
-        self.check(sink)?;
-        for table in (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == *t) {
-            self.show_plain(table, sink)?;
-        }
-        Ok(())
-    }
-
-    fn show_plain(&mut self, table: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
-        let show = Show { table, view: View::Table, top: None, sort: None, to: None };
-        let wall = self.wall_ns(table);
-        let rows = self.live(table)?;
-        self.show(&show, &rows, wall, sink)
-    }
-
-    /// Lets open steps end, detaches, shows what is left to show.
-    async fn finish(&mut self, reason: String, signals: &mut Signals, sink: &mut dyn Sink) -> Result<bool, RunError> {
-        self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
-        let until = Instant::now() + DRAIN;
-        while self.observed.iter().any(|o| o.process.is_alive())
-            && self.instances.iter().any(|i| i.active() > 0)
-            && Instant::now() < until
-        {
-            tokio::select! {
-                // A second Ctrl-C does not wait.
-                wake = signals.next() => if matches!(wake, Wake::Interrupt | Wake::Terminate) { break },
-                () = tokio::time::sleep(TICK) => {}
-            }
-        }
-        let counted = self.started.elapsed();
-        self.ended = Some(Instant::now());
-        self.check(sink)?;
-        self.instances.iter_mut().for_each(Instance::detach_all);
-        let actions = self.plan.end.clone();
-        self.act(&actions, sink)?;
-        for table in 0..self.plan.tables.len() {
-            if self.plan.tables[table].shown_with == table && !self.plan.shows(table) {
-                self.show_plain(table, sink)?;
-            }
-        }
-        let end = self.end(reason, counted)?;
-        let losses = !end.dropped.is_empty();
-        sink.record(&Record::End(end))?;
-        Ok(losses)
-    }
-
-    fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
-        let mut end = End { duration_ns: counted.as_nanos() as u64, reason, ..End::default() };
-        let mut hits = vec![0u64; self.plan.points.len()];
-        let mut lose = |cause: &str, n: u64| {
-            if n > 0 {
-                *end.dropped.entry(cause.to_owned()).or_default() += n;
-            }
-        };
-        for instance in &self.instances {
-            for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
-                let counter = |which| instance.point_counter(id, which);
-                hits[id] += counter(PointCounter::Events);
-                lose("failed_read", counter(PointCounter::FailedRead));
-                lose("no_room", counter(PointCounter::NoRoom));
-                lose("cut", if p.wanted { counter(PointCounter::Cut) } else { 0 });
-            }
-            for table in 0..self.plan.tables.len() {
-                for (cause, n) in instance.table_drops(table) {
-                    lose(cause, n);
-                }
-            }
-            end.kernel_bytes += instance.kernel_bytes()?;
-            end.open += self.open_steps(instance)?;
-        }
-        for over in &self.over {
-            lose(OVER_LIMIT, over.before + over.now);
-        }
-        let any = hits.iter().any(|n| *n > 0);
-        // The check stays attached until every point has passed it: what had events has been checked.
-        end.layout = if self.checked || any { "checked" } else { "unchecked" }.to_owned();
-        for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
-            if p.wanted || hits[id] > 0 {
-                end.hits.insert(p.name.clone(), hits[id]);
-            }
-            if hits[id] == 0 && p.wanted {
-                let reason = match (&p.silent, any) {
-                    (Some(reason), true) => reason.clone(),
-                    _ if self.instances.is_empty() => "no engine was loaded".to_owned(),
-                    _ => "the engine computed nothing while we were attached".to_owned(),
-                };
-                end.silent.push(Silent { point: p.name.clone(), reason });
-            }
-        }
-        Ok(end)
-    }
-
-    /// Records of steps (or, where none is probed, of the points that clauses stand on) that are still open.
-    fn open_steps(&self, instance: &Instance) -> Result<u64, RunError> {
-        let spans: Vec<usize> = self
-            .plan
-            .points
-            .iter()
-            .enumerate()
-            .filter(|(id, p)| p.used && instance.facts.has(*id) && p.template.word() == "span")
-            .map(|(id, _)| id)
-            .collect();
-        let steps: Vec<usize> = spans.iter().copied().filter(|id| self.plan.points[*id].step).collect();
-        let looked_at = if steps.is_empty() { spans } else { steps };
-        let mut open = 0;
-        if let Some(threads) = instance.map(MapId::Threads) {
-            threads.for_each(|_, slot| {
-                for id in &looked_at {
-                    let at = (instance.layout.points[*id].in_slot + record_layout::START) as usize;
-                    open += u64::from(slot[at..at + 8] != [0; 8]);
-                }
-            })?;
-        }
-        Ok(open)
-    }
 }
 
 fn file_name(path: &std::path::Path) -> String {
@@ -692,37 +446,4 @@ async fn first_exit(all: Vec<(usize, &AsyncFd<OwnedFd>)>) -> io::Result<usize> {
         std::task::Poll::Pending
     })
     .await
-}
-
-use std::future::Future as _;
-
-/// The signals that a run listens to.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-    show: Signal,
-    resized: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-            show: signal(SignalKind::user_defined1())?,
-            resized: signal(SignalKind::window_change())?,
-        })
-    }
-
-    async fn next(&mut self) -> Wake {
-        tokio::select! {
-            _ = self.interrupt.recv() => Wake::Interrupt,
-            _ = self.terminate.recv() => Wake::Terminate,
-            _ = self.hang_up.recv() => Wake::Terminate,
-            _ = self.show.recv() => Wake::ShowAll,
-            _ = self.resized.recv() => Wake::Resized,
-        }
-    }
 }

@@ -1,0 +1,145 @@
+//! What is shown and when: the actions of a script, tables on the way and at the end.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use indexmap::IndexMap;
+use profinfer_compiler::plan::{Action, Show, View};
+
+use super::{Run, RunError, Sink};
+use crate::record::{Record, Table, ViewKind};
+use crate::session::numbers;
+use crate::session::rows::{Rows, Source, gather};
+
+/// What is lost where user space puts more rows into a table than its limit.
+pub(super) const OVER_LIMIT: &str = "rows_over_limit";
+
+impl Run<'_> {
+    /// Does what a clause says; `true` if it ends the run.
+    pub(super) fn act(&mut self, actions: &[Action], sink: &mut dyn Sink) -> Result<bool, RunError> {
+        // A table that is shown and cleared in one clause is switched first: what is shown is exactly what is cleared.
+        let mut taken: IndexMap<usize, (Rows, u64)> = IndexMap::new();
+        for action in actions {
+            if let Action::Clear(t) = action {
+                self.check(sink)?;
+                let wall = self.wall_ns(*t);
+                let rows = self.take(*t)?;
+                taken.insert(*t, (rows, wall));
+            }
+        }
+        for action in actions {
+            match action {
+                Action::Exit => return Ok(true),
+                Action::Clear(_) => {}
+                Action::Show(show) => {
+                    self.check(sink)?;
+                    let (rows, wall) = match taken.get(&show.table) {
+                        Some((rows, wall)) => (rows.clone(), *wall),
+                        None => (self.live(show.table)?, self.wall_ns(show.table)),
+                    };
+                    self.show(show, &rows, wall, sink)?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The time, which stands still once counting has ended.
+    pub(super) fn now(&self) -> Instant {
+        self.ended.unwrap_or_else(Instant::now)
+    }
+
+    /// The time over which a table's rows were gathered, in ns.
+    fn wall_ns(&self, table: usize) -> u64 {
+        self.now().saturating_duration_since(self.since[table]).as_nanos() as u64
+    }
+
+    /// The rows of a table as they are now.
+    fn live(&mut self, table: usize) -> Result<Rows, RunError> {
+        let mut rows = Rows::new();
+        let mut over = 0;
+        for part in self.parts(table) {
+            for instance in &self.instances {
+                over += gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
+            }
+        }
+        self.over[table].now = over;
+        Ok(rows)
+    }
+
+    /// The rows of a table, which is empty after.
+    fn take(&mut self, table: usize) -> Result<Rows, RunError> {
+        self.since[table] = self.now();
+        let mut rows = Rows::new();
+        for part in self.parts(table) {
+            for instance in &mut self.instances {
+                let full = instance.swap(part, self.kernel)?;
+                self.over[table].before +=
+                    gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
+            }
+        }
+        self.over[table].now = 0;
+        Ok(rows)
+    }
+
+    /// The groups whose rows a table shows.
+    fn parts(&self, table: usize) -> Vec<usize> {
+        (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == table).collect()
+    }
+
+    fn show(&self, show: &Show, rows: &Rows, wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let plan = &self.plan.tables[show.table];
+        let (keys, columns) = numbers::heads(plan);
+        let mut out = numbers::rows(plan, rows, wall_ns, show.sort);
+        let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let cut = out.len().saturating_sub(top) as u64;
+        out.truncate(top);
+        let table = Table {
+            name: plan.name.clone(),
+            at_ns: self.now().duration_since(self.started).as_nanos() as u64,
+            view: match show.view {
+                View::Table => ViewKind::Table,
+                View::Hist => ViewKind::Hist,
+                View::Json => ViewKind::Json,
+                View::Csv => ViewKind::Csv,
+            },
+            keys,
+            columns,
+            rows: out,
+            cut,
+            dropped: self.table_drops(show.table),
+            to: show.to.clone(),
+        };
+        Ok(sink.record(&Record::Table(table))?)
+    }
+
+    fn table_drops(&self, table: usize) -> BTreeMap<String, u64> {
+        let mut drops = BTreeMap::new();
+        let parts = self.parts(table);
+        for (instance, part) in self.instances.iter().flat_map(|i| parts.iter().map(move |p| (i, *p))) {
+            for (cause, n) in instance.table_drops(part).filter(|(_, n)| *n > 0) {
+                *drops.entry(cause.to_owned()).or_default() += n;
+            }
+        }
+        let over = self.over[table].before + self.over[table].now;
+        if over > 0 {
+            drops.insert(OVER_LIMIT.to_owned(), over);
+        }
+        drops
+    }
+
+    pub(super) fn show_all(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        self.check(sink)?;
+        for table in (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == *t) {
+            self.show_plain(table, sink)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn show_plain(&mut self, table: usize, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let show = Show { table, view: View::Table, top: None, sort: None, to: None };
+        let wall = self.wall_ns(table);
+        let rows = self.live(table)?;
+        self.show(&show, &rows, wall, sink)
+    }
+}
