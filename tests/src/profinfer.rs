@@ -64,6 +64,11 @@ pub fn binary() -> &'static Path {
     })
 }
 
+/// A file below `scripts/`: a stock script or an engine description.
+pub fn stock(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name)
+}
+
 impl Profinfer {
     /// Starts it with these arguments.
     #[track_caller]
@@ -111,7 +116,13 @@ impl Profinfer {
     #[track_caller]
     pub fn attach_with(pid: u32, script: &str, more: &[&str]) -> Profinfer {
         let pid = pid.to_string();
-        let mut running = Profinfer::start(["-e", script, "--pid", &pid, "--format", "json"].iter().chain(more));
+        Profinfer::start_attached(["-e", script, "--pid", &pid, "--format", "json"].iter().chain(more))
+    }
+
+    /// Starts it with these arguments and waits until it counts.
+    #[track_caller]
+    pub fn start_attached<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(arguments: I) -> Profinfer {
+        let mut running = Profinfer::start(arguments);
         running.wait_attached();
         running
     }

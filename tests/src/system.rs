@@ -28,6 +28,20 @@ pub fn state(pid: u32) -> Option<char> {
     stat[stat.rfind(')')? + 1..].trim_start().chars().next()
 }
 
+/// Processes with `word` among the words of their command line.
+///
+/// # Panics
+/// If there is no `/proc`.
+#[track_caller]
+pub fn processes_with(word: &str) -> Vec<u32> {
+    let named = |pid: &u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|w| w == word.as_bytes())
+    };
+    let folders = fs::read_dir("/proc").or_fail("/proc").flatten();
+    folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok()).filter(named).collect()
+}
+
 /// Waits until `done` answers true.
 ///
 /// # Panics

@@ -78,7 +78,9 @@ impl<'p> Emit<'p> {
         let Expr::Arg(name) = base else { return None };
         let end = offset + i64::from(mem.size);
         let block = self.blocks.iter().find(|b| b.arg == *name && b.from <= offset && end <= b.to)?;
-        Some(block.at + (offset - block.from) as i16)
+        // The verifier takes aligned loads of the stack only.
+        let aligned = (offset - block.from) % i64::from(mem.size) == 0;
+        aligned.then_some(block.at + (offset - block.from) as i16)
     }
 
     /// Constant loads behind arguments: argument, first byte, one past the last.

@@ -397,7 +397,8 @@ impl<'r> Run<'r> {
     }
 
     fn check(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
-        if self.checked {
+        // After the end nothing is attached any more that could tell.
+        if self.checked || !self.instances.iter().any(Instance::is_checking) {
             return Ok(());
         }
         let mut all = true;

@@ -19,8 +19,13 @@ impl Run<'_> {
     pub(super) fn act(&mut self, actions: &[Action], sink: &mut dyn Sink) -> Result<bool, RunError> {
         // A table that is shown and cleared in one clause is switched first: what is shown is exactly what is cleared.
         let mut taken: IndexMap<usize, (Rows, u64)> = IndexMap::new();
+        // What stands behind an `exit` is not done: its rows are shown by the end of the run.
+        let end = actions.iter().position(|a| *a == Action::Exit);
+        let actions = &actions[..end.unwrap_or(actions.len())];
         for action in actions {
-            if let Action::Clear(t) = action {
+            if let Action::Clear(t) = action
+                && !taken.contains_key(t)
+            {
                 self.check(sink)?;
                 let wall = self.wall_ns(*t);
                 let rows = self.take(*t)?;
@@ -29,8 +34,7 @@ impl Run<'_> {
         }
         for action in actions {
             match action {
-                Action::Exit => return Ok(true),
-                Action::Clear(_) => {}
+                Action::Exit | Action::Clear(_) => {}
                 Action::Show(show) => {
                     self.check(sink)?;
                     let (rows, wall) = match taken.get(&show.table) {
@@ -41,7 +45,7 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(false)
+        Ok(end.is_some())
     }
 
     /// The time, which stands still once counting has ended.
