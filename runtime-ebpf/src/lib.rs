@@ -1,6 +1,7 @@
 //! The kernel half of a Plan: program templates, map layouts, the eBPF builder.
 //!
-//! Invariant: makes instructions, opens no descriptor. What it builds for any plan passes the kernel's verifier.
+//! Invariant: makes instructions, opens no descriptor. What it builds passes the kernel's verifier, within the sizes
+//! that `docs/limits.md` names.
 
 pub mod asm;
 mod emit;

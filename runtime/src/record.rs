@@ -132,7 +132,7 @@ pub enum ViewKind {
 pub struct Message {
     /// How much it matters.
     pub level: Level,
-    /// One word for tools: `attached`, `silent`, `lost`, `unchecked` …
+    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`.
     pub kind: &'static str,
     /// One line, lower case, no full stop.
     pub text: String,
@@ -152,7 +152,7 @@ pub enum Level {
 pub struct End {
     /// Nanoseconds from the start of counting to its end.
     pub duration_ns: u64,
-    /// Why it ended: `interrupt`, `target exited`, `duration`, `exit`.
+    /// Why it ended: `interrupt`, `terminated`, `target exited`, `duration`, `exit`.
     pub reason: String,
     /// Events per point.
     pub hits: BTreeMap<String, u64>,

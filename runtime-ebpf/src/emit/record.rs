@@ -35,8 +35,7 @@ impl Emit<'_> {
         self.read_blocks(&reads, point, start);
         for (i, c) in p.captures.iter().enumerate() {
             if let CaptureValue::Number(e) = &c.value {
-                let nullable = self.number(e, point, Phase::Open { start, stored: i });
-                let _ = nullable;
+                self.number(e, point, Phase::Open { start, stored: i });
                 self.asm.store(RECORD, offsets[i], R0);
             }
         }

@@ -11,7 +11,7 @@ use profinfer_compiler::typed::PointId;
 
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
-use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
+use crate::insn::{CTX, FP, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
 use crate::layout::{Init, MapId, PointCounter, counter, record};
 
 /// Samples of each point that the layout check takes.
@@ -298,6 +298,5 @@ impl Emit<'_> {
         // 2: what the layout says is there could not be read.
         self.asm.store_imm(RECORD, 0, 2);
         self.asm.place(end);
-        let _ = NOW;
     }
 }
