@@ -47,7 +47,7 @@ impl Clauses<'_> {
     }
 
     fn find_table(&self, name: &ast::Ident) -> Result<usize, Diagnostic> {
-        if let Some(i) = self.tables.iter().position(|t| t.name == name.node) {
+        if let Some(i) = self.table_called(&name.node) {
             return Ok(i);
         }
         if self.broken.contains(&name.node) {

@@ -75,9 +75,13 @@ impl Resolver<'_> {
                 }
                 _ => Err(call.wrong("count(enum)")),
             },
-            ("ordinal" | "since_end" | "since_pos" | "since_first", _) if scope.inside => self
-                .series(&name.node, self.values(&call)?, span, scope)
-                .ok_or_else(|| call.wrong("since_end(key), since_pos(first, last, key), since_first(open, done, key)")),
+            ("ordinal" | "since_end" | "since_pos" | "since_first", _) if scope.inside => {
+                self.series(&name.node, self.values(&call)?, span, scope).ok_or_else(|| {
+                    call.wrong(
+                        "since_end(key), since_pos(first, last, key), since_first(opens, done, first, last, key)",
+                    )
+                })
+            }
             ("sum_of" | "count_of" | "last_of", [of]) if scope.inside => self.accum(&name.node, &of.value, span, scope),
             (n, _) if AGGREGATES.contains(&n) => Err(aggregate(n, span)),
             (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
@@ -198,7 +202,7 @@ impl Resolver<'_> {
             "ordinal" => (SeriesHow::Ordinal, 0, Type::Int),
             "since_end" => (SeriesHow::SinceEnd, 0, Type::Duration),
             "since_pos" => (SeriesHow::SincePos, 2, Type::Duration),
-            _ => (SeriesHow::SinceFirst, 2, Type::Duration),
+            _ => (SeriesHow::SinceFirst, 4, Type::Duration),
         };
         if all.len() < inputs || all.len() > inputs + 2 || all.iter().any(|e| !e.ty.is_kernel_number()) {
             return None;

@@ -1,7 +1,7 @@
 //! Clauses on points: their patterns, conditions and tables. Each part is read for itself, so that all of its faults are
 //! told; what could not be read is left out, and nothing that hangs on it is told.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use profinfer_lang::ast::{self, BinaryOp, ExprKind, GroupKind};
@@ -44,6 +44,10 @@ pub(crate) struct Clauses<'a> {
     pub(crate) resolver: &'a Resolver<'a>,
     pub(crate) lowering: Lowering<'a>,
     pub(crate) tables: Vec<Table>,
+    /// The first table of each name.
+    by_name: HashMap<String, usize>,
+    /// By point, how many of its names (`ggml_op`, `ggml_op_2`, …) are taken for certain: there may be thousands.
+    taken: HashMap<PointId, u64>,
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
     /// Names of tables that are not there, or not whole, for faults that have been told.
@@ -81,6 +85,8 @@ impl<'a> Clauses<'a> {
             resolver,
             lowering: Lowering::new(resolver),
             tables: Vec::new(),
+            by_name: HashMap::new(),
+            taken: HashMap::new(),
             errors,
             warnings: Vec::new(),
             broken: HashSet::new(),
@@ -343,7 +349,7 @@ impl<'a> Clauses<'a> {
         match into {
             Some(into) => {
                 table.name = into.node.clone();
-                let first = self.tables.iter().position(|t| t.name == into.node);
+                let first = self.table_called(&into.node);
                 match (self.named.get(&into.node), first) {
                     (Some(_), Some(first)) if same_shape(&self.tables[first], &table) => table.shown_with = first,
                     // What is wrong with one of them may be all that tells them apart.
@@ -363,18 +369,32 @@ impl<'a> Clauses<'a> {
                 }
             }
             None => {
-                let base = &self.resolver.catalogue().points[table.point].name;
-                let taken = |n: &str| self.tables.iter().any(|t| t.name == n);
-                table.name = std::iter::once(base.clone())
-                    .chain((2..).map(|n| format!("{base}_{n}")))
-                    .find(|n| !taken(n))
-                    .unwrap_or_default();
+                table.name = self.unnamed(table.point);
             }
         }
         if !whole {
             self.broken.insert(table.name.clone());
         }
+        self.by_name.entry(table.name.clone()).or_insert(self.tables.len());
         self.tables.push(table);
+    }
+
+    /// The first table of that name.
+    pub(crate) fn table_called(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The name of a point's next table without one: the point's, then `ggml_op_2`, `ggml_op_3`, …
+    fn unnamed(&mut self, point: PointId) -> String {
+        let base = &self.resolver.catalogue().points[point].name;
+        let taken = self.taken.entry(point).or_default();
+        loop {
+            *taken += 1;
+            let name = if *taken == 1 { base.clone() } else { format!("{base}_{taken}") };
+            if !self.by_name.contains_key(&name) {
+                return name;
+            }
+        }
     }
 }
 

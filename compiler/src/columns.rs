@@ -182,21 +182,24 @@ impl<'c, 'a> Columns<'c, 'a> {
             }
             "share" => {
                 let of = one(self)?;
-                let (sum, _) = self.number_slot(SlotHow::Sum, &of)?;
-                Ok((ColumnExpr::Share(sum), Type::Ratio))
+                let (sum, present) = self.number_slot(SlotHow::Sum, &of)?;
+                Ok((ColumnExpr::Share(sum, present), Type::Ratio))
             }
             "rate" => {
                 let of = match args {
-                    [] => return Ok((ColumnExpr::Rate(self.slot(SlotHow::Count, None, false)), Type::PerSecond)),
+                    [] => {
+                        let count = self.slot(SlotHow::Count, None, false);
+                        return Ok((ColumnExpr::Rate(count, None), Type::PerSecond));
+                    }
                     _ => one(self)?,
                 };
-                let (sum, _) = self.number_slot(SlotHow::Sum, &of)?;
+                let (sum, present) = self.number_slot(SlotHow::Sum, &of)?;
                 let ty = match of.ty {
                     Type::Bytes => Type::BytesPerSecond,
                     Type::Duration => Type::Ratio,
                     _ => Type::PerSecond,
                 };
-                Ok((ColumnExpr::Rate(sum), ty))
+                Ok((ColumnExpr::Rate(sum, present), ty))
             }
             "hist" => {
                 let (of, k) = match args {

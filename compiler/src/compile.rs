@@ -1,5 +1,7 @@
 //! A script's AST to a [`Plan`]: what is declared, then the clauses.
 
+use std::collections::HashSet;
+
 use profinfer_lang::ast::{self, ClauseHead, ItemKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
@@ -84,11 +86,14 @@ fn run(
             }
         }
     }
-    for action in begin.iter().chain(&end).chain(timers.iter().flat_map(|t| &t.actions)) {
-        if let Action::Clear(cleared) = action {
-            pass.tables.iter_mut().filter(|t| t.shown_with == *cleared).for_each(|t| t.cleared = true);
-        }
-    }
+    let actions = begin.iter().chain(&end).chain(timers.iter().flat_map(|t| &t.actions));
+    let cleared: HashSet<usize> = actions
+        .filter_map(|action| match action {
+            Action::Clear(table) => Some(*table),
+            _ => None,
+        })
+        .collect();
+    pass.tables.iter_mut().filter(|t| cleared.contains(&t.shown_with)).for_each(|t| t.cleared = true);
     let Clauses { lowering, tables, mut errors, warnings, .. } = pass;
     errors.retain(|d| !is_consequence(d));
     if !errors.is_empty() {

@@ -1,27 +1,30 @@
 //! Holds an engine description against itself: every definition in it is resolved once, so that its faults are told where
 //! they stand and not where a script meets them.
 
+use std::collections::HashSet;
+
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::Catalogue;
+use crate::faults::is_consequence;
 use crate::lower::Lowering;
 use crate::resolve::Resolver;
 
-/// What is wrong with the definitions of a description.
+/// What is wrong with the definitions of a description, in the order of their places. What only follows from a fault told
+/// elsewhere is not told: neither the fields that use a wrong one, nor each use of what a struct lacks.
 pub fn faults(catalogue: &Catalogue) -> Vec<Diagnostic> {
-    let resolver = Resolver::new(catalogue);
+    let resolver = Resolver::describing(catalogue);
     let mut lowering = Lowering::new(&resolver);
     let mut faults = Vec::new();
     for (id, point) in catalogue.points.iter().enumerate() {
-        faults.extend(lowering.need(id).err());
         for (name, field) in &point.fields {
-            // Told where the definition stands, which `field` knows only for what it is asked with.
-            let inside = crate::resolve::Scope { point: Some(id), inside: true, locals: &[] };
-            match resolver.expr(&field.value, inside, field.ty.as_ref()) {
-                Ok(_) => faults.extend(resolver.field(id, name, field.value.span).err()),
-                Err(d) => faults.push(d),
-            }
+            faults.extend(resolver.own_field(id, name, field.value.span).err());
         }
+        faults.extend(lowering.need(id).err());
     }
+    faults.retain(|d| !is_consequence(d));
+    faults.sort_by_key(|d| d.labels.first().map_or(0, |l| l.span.start));
+    let mut missing = HashSet::new();
+    faults.retain(|d| d.code != "PI0202" || missing.insert(d.message.clone()));
     faults
 }

@@ -308,23 +308,25 @@ pub(crate) fn definitions<'p>(e: &'p UserExpr, found: &mut Vec<(&'p str, &'p Use
 impl fmt::Display for ColumnExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operand = |e: &ColumnExpr| match e {
-            Self::Arith(..) | Self::Avg(..) | Self::Share(_) => format!("({e})"),
+            Self::Arith(..) | Self::Avg(..) | Self::Share(..) => format!("({e})"),
             _ => e.to_string(),
         };
+        let absent = |present: &Option<usize>| present.map_or_else(String::new, |n| format!(", absent if v{n} is 0"));
         match self {
-            Self::Slot(v, None) => write!(f, "v{v}"),
-            Self::Slot(v, Some(n)) => write!(f, "v{v}, absent if v{n} is 0"),
+            Self::Slot(v, present) => write!(f, "v{v}{}", absent(present)),
             Self::Avg(v, n) => write!(f, "v{v} / v{n}"),
             Self::Hist(v) => write!(f, "buckets of v{v}"),
             Self::Quantile(v, p) => write!(f, "quantile {p} of v{v}"),
-            Self::Share(v) => write!(f, "v{v} / total of v{v}"),
-            Self::Rate(v) => write!(f, "v{v} per second"),
+            Self::Share(v, present) => write!(f, "v{v} / total of v{v}{}", absent(present)),
+            Self::Rate(v, present) => write!(f, "v{v} per second{}", absent(present)),
             Self::Const(x) => write!(f, "{x}"),
             Self::Arith(op, ab) => {
                 let [a, b] = &**ab;
                 // Where one of them is absent the whole is; that need not be said twice.
                 let bare = |e: &ColumnExpr| match e {
                     Self::Slot(v, _) => format!("v{v}"),
+                    Self::Share(v, _) => operand(&Self::Share(*v, None)),
+                    Self::Rate(v, _) => operand(&Self::Rate(*v, None)),
                     _ => operand(e),
                 };
                 write!(f, "{} {} {}", bare(a), op.symbol(), bare(b))

@@ -101,26 +101,13 @@ fn number(v: &Value) -> Option<f64> {
 }
 
 fn arith(op: ArithOp, a: &Value, b: &Value) -> Value {
-    if let (Value::Int(x), Value::Int(y)) = (a, b) {
-        let exact = match op {
-            ArithOp::Add => x.checked_add(*y),
-            ArithOp::Sub => x.checked_sub(*y),
-            ArithOp::Mul => x.checked_mul(*y),
-            ArithOp::Rem => x.checked_rem(*y),
-            ArithOp::Div => None,
-        };
-        if let Some(n) = exact {
-            return Value::Int(n);
-        }
+    if let (Value::Int(x), Value::Int(y)) = (a, b)
+        && let Some(n) = op.whole(*x, *y)
+    {
+        return Value::Int(n);
     }
     let (Some(x), Some(y)) = (number(a), number(b)) else { return Value::Absent };
-    let value = match op {
-        ArithOp::Add => x + y,
-        ArithOp::Sub => x - y,
-        ArithOp::Mul => x * y,
-        ArithOp::Div => x / y,
-        ArithOp::Rem => x % y,
-    };
+    let value = op.real(x, y);
     if value.is_finite() { Value::Float(value) } else { Value::Absent }
 }
 

@@ -19,12 +19,8 @@ pub(crate) fn combine(op: ArithOp, a: Typed, b: Typed, span: Span) -> Resolved {
     };
     if let (Kind::Int(x), Kind::Int(y)) = (&a.kind, &b.kind) {
         let folded = match op {
-            ArithOp::Add => x.checked_add(*y),
-            ArithOp::Sub => x.checked_sub(*y),
-            ArithOp::Mul => x.checked_mul(*y),
             ArithOp::Div if ty != Type::Ratio => x.checked_div(*y),
-            ArithOp::Rem => x.checked_rem(*y),
-            ArithOp::Div => None,
+            _ => op.whole(*x, *y),
         };
         // The smallest number stands for "absent" in the kernel.
         if let Some(n) = folded.filter(|n| *n != i64::MIN) {
@@ -54,13 +50,7 @@ fn constant(e: &Typed) -> Option<f64> {
 
 /// Constants of which one has a fraction, or whose quotient has one. Durations and sizes are whole: `1ms * 1.5` is 1500us.
 fn fold(op: ArithOp, x: f64, y: f64, ty: Type, span: Span) -> Resolved {
-    let value = match op {
-        ArithOp::Add => x + y,
-        ArithOp::Sub => x - y,
-        ArithOp::Mul => x * y,
-        ArithOp::Div => x / y,
-        ArithOp::Rem => x % y,
-    };
+    let value = op.real(x, y);
     if y == 0.0 && matches!(op, ArithOp::Div | ArithOp::Rem) {
         return Err(Diagnostic::error("PI0315", "division by zero").at(span, "here"));
     }

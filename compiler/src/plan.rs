@@ -391,10 +391,10 @@ pub enum ColumnExpr {
     Hist(usize),
     /// A quantile of a slot's histogram.
     Quantile(usize, f64),
-    /// The slot's part of the table's total.
-    Share(usize),
-    /// The slot per second of wall time.
-    Rate(usize),
+    /// The slot's part of the table's total; absent as [`Slot`](Self::Slot) is.
+    Share(usize, Option<usize>),
+    /// The slot per second of wall time; absent as [`Slot`](Self::Slot) is.
+    Rate(usize, Option<usize>),
     /// A constant.
     Const(f64),
     /// Arithmetic.

@@ -10,8 +10,8 @@ use crate::plan::{
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
 
-/// The width that lines are broken at.
-const WIDTH: usize = 112;
+/// Columns that [`plan`] breaks lines at.
+const WIDTH: usize = 80;
 
 /// Where the text behind the word of a line begins.
 const INDENT: usize = 13;
@@ -21,18 +21,23 @@ const INLINE_HIST: u32 = 65 * 8;
 
 /// `plan` as text: its points, outermost first, its tables, and what is done when. The same plan gives the same text.
 pub fn plan(plan: &Plan) -> String {
-    let mut out = Out(String::new());
+    plan_within(plan, WIDTH)
+}
+
+/// As [`plan()`], with lines broken between words where they are wider than `width` columns.
+pub fn plan_within(plan: &Plan, width: usize) -> String {
+    let mut out = Out { text: String::new(), width };
     out.head(&format!("engine {}", plan.engine));
     for point in plan.outermost_first().into_iter().filter(|p| plan.points[*p].used) {
-        out.0.push('\n');
+        out.text.push('\n');
         print_point(&mut out, plan, point);
     }
     for (i, table) in plan.tables.iter().enumerate() {
-        out.0.push('\n');
+        out.text.push('\n');
         print_table(&mut out, plan, i, table);
     }
     if !(plan.begin.is_empty() && plan.timers.is_empty() && plan.end.is_empty()) {
-        out.0.push('\n');
+        out.text.push('\n');
     }
     out.actions("begin", plan, &plan.begin);
     for timer in &plan.timers {
@@ -41,16 +46,20 @@ pub fn plan(plan: &Plan) -> String {
         out.actions(&format!("{word} {}", duration(period)), plan, &timer.actions);
     }
     out.actions("end", plan, &plan.end);
-    out.0
+    out.text
 }
 
 /// Lines of text under heads.
-struct Out(String);
+struct Out {
+    text: String,
+    /// Columns that lines are broken at.
+    width: usize,
+}
 
 impl Out {
     fn head(&mut self, text: &str) {
-        self.0.push_str(text);
-        self.0.push('\n');
+        self.text.push_str(text);
+        self.text.push('\n');
     }
 
     /// A line `  word    text`, broken between words where it is too long.
@@ -58,7 +67,7 @@ impl Out {
         let mut line = format!("  {word:<width$}", width = INDENT - 2);
         for (i, part) in text.split(' ').enumerate() {
             let is_first = i == 0;
-            if !is_first && line.chars().count() + 1 + part.chars().count() > WIDTH {
+            if !is_first && line.chars().count() + 1 + part.chars().count() > self.width {
                 self.head(line.trim_end());
                 line = " ".repeat(INDENT + 2);
             } else if !is_first {

@@ -188,7 +188,8 @@ pub enum SeriesHow {
     SinceEnd,
     /// From the end of the event before to this one's end, if the second input there plus one is the first input here.
     SincePos,
-    /// On the first event whose second input holds: from the start of the first event whose first input holds.
+    /// On the first event whose second input holds: from the start of the first event whose first input holds, as long as
+    /// each event's third input is the one before's fourth plus one.
     SinceFirst,
 }
 

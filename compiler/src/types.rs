@@ -176,6 +176,28 @@ impl ArithOp {
             Self::Rem => "%",
         }
     }
+
+    /// Of whole numbers; none past 64 bits, by zero, and for quotients, which are [`real`](Self::real).
+    pub fn whole(self, x: i64, y: i64) -> Option<i64> {
+        match self {
+            Self::Add => x.checked_add(y),
+            Self::Sub => x.checked_sub(y),
+            Self::Mul => x.checked_mul(y),
+            Self::Rem => x.checked_rem(y),
+            Self::Div => None,
+        }
+    }
+
+    /// Of numbers with a fraction; not finite where there is no such number.
+    pub fn real(self, x: f64, y: f64) -> f64 {
+        match self {
+            Self::Add => x + y,
+            Self::Sub => x - y,
+            Self::Mul => x * y,
+            Self::Div => x / y,
+            Self::Rem => x % y,
+        }
+    }
 }
 
 /// The comparisons.

@@ -82,12 +82,22 @@ fn what_is_not_compiled_yet_is_told_line_by_line() {
 #[test]
 fn codes_used_are_the_codes_listed() {
     let mut used = BTreeSet::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("compiler/src") {
-        let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("a source file");
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
+    let listed: BTreeSet<String> = own().map(|c| c.code.to_owned()).collect();
+    assert_eq!(used, listed);
+}
+
+/// The codes in string literals of the sources below `folder`.
+fn collect(folder: &Path, used: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            collect(&path, used);
+            continue;
+        }
+        let text = std::fs::read_to_string(path).expect("a source file");
         for (at, _) in text.match_indices("\"PI0") {
             used.extend(text.get(at + 1..at + 7).filter(|_| text[at + 7..].starts_with('"')).map(str::to_owned));
         }
     }
-    let listed: BTreeSet<String> = own().map(|c| c.code.to_owned()).collect();
-    assert_eq!(used, listed);
 }

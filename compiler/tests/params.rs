@@ -10,7 +10,7 @@ fn outcome(text: &str, settings: &[(&str, &str)]) -> String {
     match &outcome.result {
         Err(_) => outcome.codes().join(" "),
         Ok(compiled) => {
-            let plan = print::plan(&compiled.plan);
+            let plan = print::plan_within(&compiled.plan, usize::MAX);
             let words = ["  at start", "  at end", "  user space"];
             let lines = plan.lines().skip_while(|l| !l.starts_with("table"));
             let found: Vec<&str> =

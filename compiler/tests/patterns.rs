@@ -39,7 +39,7 @@ fn engine() -> Catalogue {
 fn decided(clause: &str) -> String {
     let outcome = common::compile_with(&engine(), &format!("on {clause} < count() >"), &[]);
     let plan = match &outcome.result {
-        Ok(compiled) => print::plan(&compiled.plan),
+        Ok(compiled) => print::plan_within(&compiled.plan, usize::MAX),
         Err(_) => return outcome.codes().join(" "),
     };
     // A line without a word goes on with the one before it; one that is set in further is the rest of a long line.

@@ -69,3 +69,21 @@ fn plans_fit_a_terminal_and_do_not_change_from_run_to_run() {
         }
     }
 }
+
+#[test]
+fn lines_are_broken_between_words_at_the_width_asked_for() {
+    let plan = common::compile("on ggml_op where (layer = 3) < count(), sum(dur) by op, part >").compiled().plan;
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let usual = print::plan(&plan);
+    assert_eq!(usual, print::plan_within(&plan, 80));
+    for width in [40, 80, 120, 10_000] {
+        let text = print::plan_within(&plan, width);
+        assert_eq!(words(&text), words(&usual), "{width} columns change no word");
+        // Heads are not broken, and a word that never fits stands alone behind the word of its line.
+        for line in text.lines().filter(|l| l.starts_with(' ') && l.chars().count() > width) {
+            assert_eq!(line[13..].split_whitespace().count(), 1, "{width}: {line:?}");
+        }
+    }
+    let lines = |width| print::plan_within(&plan, width).lines().count();
+    assert!(lines(40) > lines(80) && lines(80) > lines(10_000));
+}

@@ -231,3 +231,30 @@ fn long_and_deep_expressions_compile() {
         (0..300).map(|i| format!("on ggml_op(layer = {i}) < count(), sum(dur) by op into t{i} >\n")).collect();
     assert!(survive(&catalogue, &many));
 }
+
+/// The number of names tried grows with the number of tables, not faster: thousands of tables are named at once.
+#[test]
+fn thousands_of_tables_without_a_name_are_numbered() {
+    let clause = |n: usize| match n {
+        // Names that are taken are passed over, also one given to another point's table.
+        0 => "on ggml_op < count() into ggml_op_7 >\n".to_owned(),
+        1 => "on ggml_graph < count() into ggml_op_1000 >\n".to_owned(),
+        n if n % 3 == 0 => "on ggml_graph < count() >\n".to_owned(),
+        _ => "on ggml_op < count() >\n".to_owned(),
+    };
+    let shows = |n: usize| format!("show ggml_graph_{}; clear ggml_op_{}", n % 900 + 2, n % 900 + 2);
+    let text: String = (0..3000).map(clause).collect();
+    let end: Vec<String> = (0..1000).map(shows).collect();
+    let start = Instant::now();
+    let plan = common::compile(&format!("{text}end < {} >", end.join("; "))).compiled().plan;
+    assert!(start.elapsed() < LIMIT, "{:?}", start.elapsed());
+    let names: std::collections::HashSet<&str> = plan.tables.iter().map(|t| t.name.as_str()).collect();
+    assert_eq!((names.len(), plan.tables.len()), (3000, 3000), "each has a name of its own");
+    let of = |base: &str| names.iter().filter(|n| n.starts_with(base)).count();
+    assert_eq!((of("ggml_graph"), of("ggml_op")), (999, 2001));
+    for name in ["ggml_graph", "ggml_graph_2", "ggml_graph_999", "ggml_op", "ggml_op_2", "ggml_op_8", "ggml_op_2001"] {
+        assert!(names.contains(name), "{name}");
+    }
+    let cleared = plan.tables.iter().filter(|t| t.cleared).count();
+    assert_eq!(cleared, 900);
+}

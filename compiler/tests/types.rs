@@ -126,7 +126,7 @@ fn only_quantities_are_computed_with() {
 fn condition(text: &str) -> String {
     let outcome = common::compile(&format!("on llama_ubatch where ({text}) < count() >"));
     let plan = match &outcome.result {
-        Ok(compiled) => print::plan(&compiled.plan),
+        Ok(compiled) => print::plan_within(&compiled.plan, usize::MAX),
         Err(_) => return outcome.codes().join(" "),
     };
     let lines: Vec<&str> = plan

@@ -86,7 +86,9 @@ pub struct Asm {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
     /// The kernel gives a program 512 bytes of stack.
-    #[error("the program needs {0} bytes of stack, the kernel gives 512: use fewer keys")]
+    #[error(
+        "the program needs {0} bytes of stack, the kernel gives 512: use fewer keys, or expressions nested less deeply"
+    )]
     Stack(i16),
     /// A jump reaches ±32,767 instructions.
     #[error("the program has {0} instructions, too many for its jumps: use fewer clauses")]
@@ -94,6 +96,38 @@ pub enum BuildError {
     /// A point may have 64 tables.
     #[error("{0} tables on one point, 64 is the limit: split the script")]
     TooManyTables(usize),
+    /// A program may name 64 maps.
+    #[error(
+        "the tables on {point} need {maps} maps in one program, the kernel allows {limit}: use fewer tables, or fewer \
+             hist and quantile columns"
+    )]
+    TooManyMaps {
+        /// The point.
+        point: String,
+        /// Maps needed.
+        maps: usize,
+        /// Maps allowed.
+        limit: usize,
+    },
+    /// A row of a table is larger than an instruction can reach into.
+    #[error("a row of table `{table}` takes {bytes} bytes, {} is the limit: use fewer hist columns", i16::MAX)]
+    Row {
+        /// The table.
+        table: String,
+        /// Bytes of its row.
+        bytes: u32,
+    },
+    /// What is kept of an open event is larger than an instruction can reach into.
+    #[error(
+        "what is kept of an open {point} takes {bytes} bytes, and all points of a thread have {}: use fewer fields",
+        i16::MAX
+    )]
+    Record {
+        /// The point.
+        point: String,
+        /// Bytes of its record.
+        bytes: u32,
+    },
 }
 
 /// A finished program.
@@ -103,6 +137,14 @@ pub struct Code {
     pub insns: Vec<Insn>,
     /// Where the map references are.
     pub relocs: Vec<Reloc>,
+}
+
+impl Code {
+    /// Number of different maps it names.
+    #[must_use]
+    pub fn maps(&self) -> usize {
+        self.relocs.iter().map(|r| r.map).collect::<std::collections::BTreeSet<_>>().len()
+    }
 }
 
 impl Asm {

@@ -4,6 +4,9 @@ use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{Plan, SlotHow, Table};
 use profinfer_compiler::typed::PointId;
 
+use crate::asm::BuildError;
+use crate::emit::SERIES_VALUE;
+
 /// A map of a program set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum MapId {
@@ -19,23 +22,14 @@ pub enum MapId {
     Table(usize),
     /// Buckets of a table's histogram slot with more than one bucket per power of two.
     Hist(usize, usize),
-    /// A value to begin a row, slot or record with.
-    Init(Init),
+    /// What rows, slots and records begin with: zeros, then a fresh row of each table.
+    Fresh,
     /// Values read by a point's layout checks.
     Check(PointId),
     /// Processes whose new mappings are watched; the value says whether they are stopped at each.
     Watched,
     /// What the watch saw: a process id per record.
     WatchEvents,
-}
-
-/// What a fresh value is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Init {
-    /// Zeros.
-    Zero,
-    /// A row of a table: zeros, with minima and maxima at their ends.
-    Row(usize),
 }
 
 /// The sentinel that stands for "absent" among the kernel's numbers.
@@ -91,6 +85,8 @@ pub enum TableCounter {
     Generation,
 }
 
+/// Bytes into a row, a record or a thread slot that an instruction can reach.
+const REACH: u32 = i16::MAX as u32;
 /// Words per point.
 const POINT_WORDS: u32 = 6;
 /// Words per table.
@@ -115,6 +111,8 @@ pub struct Layout {
     pub points: Vec<PointLayout>,
     /// Per table.
     pub tables: Vec<TableLayout>,
+    /// Bytes of zeros that [`MapId::Fresh`] begins with.
+    pub zeros: u32,
     points_count: u32,
 }
 
@@ -164,12 +162,22 @@ pub struct TableLayout {
     pub slots: Vec<Option<u32>>,
     /// Bytes of the value, at least 8.
     pub value_size: u32,
+    /// Where its fresh row lies in [`MapId::Fresh`].
+    pub fresh: u32,
 }
 
 impl Layout {
     /// The layout of a plan.
-    pub fn new(plan: &Plan) -> Layout {
-        let tables: Vec<TableLayout> = plan.tables.iter().map(table_layout).collect();
+    ///
+    /// # Errors
+    /// [`BuildError::Row`] and [`BuildError::Record`] if something is larger than an instruction can reach into.
+    pub fn new(plan: &Plan) -> Result<Layout, BuildError> {
+        let mut tables: Vec<TableLayout> = plan.tables.iter().map(table_layout).collect();
+        for (table, layout) in plan.tables.iter().zip(&tables) {
+            if layout.value_size > REACH {
+                return Err(BuildError::Row { table: table.name.clone(), bytes: layout.value_size });
+            }
+        }
         // A thread slot begins with a word that says whether it is known where in a step the thread is.
         let mut slot = 8u32;
         let points = plan
@@ -219,14 +227,26 @@ impl Layout {
                 l
             })
             .collect::<Vec<_>>();
+        for (p, l) in plan.points.iter().zip(&points) {
+            if l.size > REACH || slot > REACH {
+                return Err(BuildError::Record { point: p.name.clone(), bytes: l.size });
+            }
+        }
+        let zeros = points.iter().map(|l: &PointLayout| l.size).fold(slot.max(SERIES_VALUE), u32::max);
+        let mut at = zeros.next_multiple_of(8);
+        for table in &mut tables {
+            table.fresh = at;
+            at += table.value_size;
+        }
         let points_count = points.len() as u32;
-        Layout {
+        Ok(Layout {
             counter_words: counter::POINTS + points_count * POINT_WORDS + tables.len() as u32 * TABLE_WORDS,
             thread_size: slot,
             points,
             tables,
+            zeros,
             points_count,
-        }
+        })
     }
 
     /// Index of a point's counter word.
@@ -239,21 +259,23 @@ impl Layout {
         counter::POINTS + self.points_count * POINT_WORDS + table as u32 * TABLE_WORDS + which as u32
     }
 
-    /// The value a fresh row of a table has.
-    pub fn fresh_row(&self, plan: &Plan, table: usize) -> Vec<u8> {
-        let layout = &self.tables[table];
-        let mut row = vec![0u8; layout.value_size as usize];
-        for (slot, at) in plan.tables[table].slots.iter().zip(&layout.slots) {
-            let start = match slot.how {
-                SlotHow::Min => i64::MAX,
-                SlotHow::Max => i64::MIN,
-                _ => continue,
-            };
-            if let Some(at) = at {
-                row[*at as usize..][..8].copy_from_slice(&start.to_ne_bytes());
+    /// The value of [`MapId::Fresh`].
+    pub fn fresh(&self, plan: &Plan) -> Vec<u8> {
+        let size = self.tables.last().map_or(self.zeros, |t| t.fresh + t.value_size);
+        let mut all = vec![0u8; size as usize];
+        for (table, layout) in plan.tables.iter().zip(&self.tables) {
+            for (slot, at) in table.slots.iter().zip(&layout.slots) {
+                let start = match slot.how {
+                    SlotHow::Min => i64::MAX,
+                    SlotHow::Max => i64::MIN,
+                    _ => continue,
+                };
+                if let Some(at) = at {
+                    all[(layout.fresh + at) as usize..][..8].copy_from_slice(&start.to_ne_bytes());
+                }
             }
         }
-        row
+        all
     }
 }
 
@@ -279,7 +301,7 @@ fn table_layout(t: &Table) -> TableLayout {
             _ => Some(take(8)),
         })
         .collect();
-    TableLayout { key, key_size, slots, value_size: at.max(8) }
+    TableLayout { key, key_size, slots, value_size: at.max(8), fresh: 0 }
 }
 
 /// Number of the bucket of `value` in a histogram with 2^k buckets per power of two: negative values have 0, zero has 1.

@@ -9,7 +9,7 @@ use profinfer_compiler::plan::Plan;
 
 use crate::asm::{Code, Reloc};
 use crate::insn::{Insn, helper};
-use crate::layout::{Init, Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
+use crate::layout::{Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
 use crate::object::{Action, Object, Program};
 
 /// Columns that a label takes, and lines without one are indented by.
@@ -69,8 +69,7 @@ impl Names<'_> {
             MapId::Series => "series".to_owned(),
             MapId::Table(t) => format!("table {}", table(t)),
             MapId::Hist(t, slot) => format!("buckets {}.{slot}", table(t)),
-            MapId::Init(Init::Zero) => "zeros".to_owned(),
-            MapId::Init(Init::Row(t)) => format!("fresh row of {}", table(t)),
+            MapId::Fresh => "fresh".to_owned(),
             MapId::Check(p) => format!("check {}", point(p)),
             MapId::Watched => "watched".to_owned(),
             MapId::WatchEvents => "watch events".to_owned(),
@@ -330,7 +329,7 @@ mod tests {
             enums: indexmap::IndexMap::new(),
             structs: indexmap::IndexMap::new(),
         };
-        let layout = Layout::new(&plan);
+        let layout = Layout::new(&plan).unwrap();
         code(&asm.finish().unwrap(), &Names { plan: &plan, layout: &layout })
     }
 

@@ -6,7 +6,7 @@ use profinfer_compiler::typed::PointId;
 
 use crate::asm::{BuildError, Code};
 use crate::emit::{CHECK_SAMPLES, Emit, SERIES_KEY, SERIES_VALUE};
-use crate::layout::{Init, Layout, MapId};
+use crate::layout::{Layout, MapId};
 use crate::target::TargetFacts;
 
 /// Maps and programs of one plan for one target.
@@ -104,6 +104,8 @@ impl Action {
 
 /// Open steps at once, over all pools of all processes.
 const MAX_STATES: u32 = 16_384;
+/// Maps that the kernel lets a program name (`MAX_USED_MAPS`).
+const MAX_MAPS: usize = 64;
 /// Threads whose slot is kept.
 const MAX_THREADS: u32 = 4_096;
 /// Series whose last event is kept.
@@ -116,7 +118,7 @@ const BUCKETS_PER_ROW: u64 = 64;
 impl Object {
     /// Builds maps and programs.
     pub fn build(plan: &Plan, target: &TargetFacts) -> Result<Object, BuildError> {
-        let layout = Layout::new(plan);
+        let layout = Layout::new(plan)?;
         let sites = group_by_site(plan, target);
         let mut programs = Vec::new();
         for (n, (mut site, actions)) in sites.into_iter().enumerate() {
@@ -137,12 +139,17 @@ impl Object {
                 }
             }
             emit.asm.exit();
+            let code = emit.asm.finish()?;
+            if code.maps() > MAX_MAPS {
+                let point = plan.points[actions[0].point()].name.clone();
+                return Err(BuildError::TooManyMaps { point, maps: code.maps(), limit: MAX_MAPS });
+            }
             let what = if site.at_return { "ret" } else { "at" };
             programs.push(Program {
                 name: kernel_name(&format!("pi_{what}{n}_{}", plan.points[actions[0].point()].name)),
                 site,
                 actions,
-                code: emit.asm.finish()?,
+                code,
             });
         }
         let checks = check_programs(plan, &layout, target)?;
@@ -289,12 +296,10 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     let mut maps = Maps(Vec::new());
     maps.add(MapId::Counters, "counters", MapKind::Shared, (4, layout.counter_words * 8), 1);
     maps.add(MapId::Threads, "threads", MapKind::LruHash, (8, layout.thread_size), MAX_THREADS);
-    let mut zero = layout.thread_size.max(SERIES_VALUE);
     for (id, p) in plan.points.iter().enumerate().filter(|(_, p)| p.used) {
         let l = &layout.points[id];
         if p.template == Template::Sequence {
             maps.add(MapId::State(id), &p.name, MapKind::Hash, (l.state_key, l.size), MAX_STATES);
-            zero = zero.max(l.size);
         }
         if !p.checks.is_empty() {
             let name = format!("chk_{}", p.name);
@@ -304,15 +309,14 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     if plan.points.iter().any(|p| p.used && !p.series.is_empty()) {
         maps.add(MapId::Series, "series", MapKind::LruHash, (SERIES_KEY, SERIES_VALUE), MAX_SERIES);
     }
-    maps.add(MapId::Init(Init::Zero), "zero", MapKind::Array, (4, zero), 1);
+    let fresh = layout.fresh(plan);
+    let bytes = fresh.len() as u32;
+    maps.add(MapId::Fresh, "fresh", MapKind::Array, (4, bytes), 1).value = Some(fresh);
     for (t, table) in plan.tables.iter().enumerate() {
         let l = &layout.tables[t];
         let limit = u32::try_from(kernel_rows(table)).unwrap_or(u32::MAX);
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
         rows.swapped = table.cleared;
-        let fresh =
-            maps.add(MapId::Init(Init::Row(t)), &format!("new_{}", table.name), MapKind::Array, (4, l.value_size), 1);
-        fresh.value = Some(layout.fresh_row(plan, t));
         for (s, slot) in table.slots.iter().enumerate() {
             if matches!(slot.how, SlotHow::Hist(k) if k > 0) {
                 let entries = (kernel_rows(table) * BUCKETS_PER_ROW).clamp(4096, 131_072) as u32;

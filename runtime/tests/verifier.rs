@@ -213,3 +213,20 @@ fn every_field_of_every_point_passes_the_verifier() {
     assert!(refused.is_empty(), "\n{refused}");
     assert!(fields > 40, "only {fields} fields can be used at all");
 }
+
+/// As many tables on one point and as long rows as the builder allows.
+#[test]
+fn the_largest_scripts_that_are_built_pass_the_verifier() {
+    let bench = Bench::new(Lacks::Nothing);
+    let tables =
+        (0..56).fold(String::new(), |all, i| all + &format!("on ggml_op < count(), min(dur) by op into t{i} >\n"));
+    let fine =
+        (0..25).fold(String::new(), |all, i| all + &format!("on ggml_op < quantile(dur, 0.5) by op into t{i} >\n"));
+    let columns: Vec<String> = (1..=60).map(|i| format!("h{i} = hist(dur / {i})")).collect();
+    let row = format!("on ggml_op < {} by op >", columns.join(", "));
+    for (name, text) in [("56 tables", tables), ("25 fine histograms", fine), ("60 histograms", row)] {
+        if let Err(why) = bench.load(name, &text) {
+            panic!("{name}: {why}");
+        }
+    }
+}

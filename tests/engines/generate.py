@@ -8,14 +8,18 @@ The text goes to stdout, what the engine measured itself to stderr. With --hold 
     prints   ready PID         the model is loaded, nothing has been computed
     reads    go N              generates exactly N tokens, always from the same prompt, never from a cache
     prints   {"tokens":N,…}    one line of JSON: counts, the engine's own timings in ms, the text
+    reads    cancel MS         begins to generate and goes away after MS milliseconds, as a client that hangs up
+    prints   {"cancelled":true}
     reads    quit              (or end of input) ends it
 """
 
 import argparse
+import http.client
 import json
 import os
 import sys
 import time
+import urllib.parse
 
 PROMPT = "The three primary colors of light are red, green and"
 
@@ -82,6 +86,17 @@ def generate(server, args, n):
     }
 
 
+def cancel(server, args, milliseconds):
+    """Asks over HTTP, as only a client that is connected can hang up."""
+    url = urllib.parse.urlsplit(server.listening_address)
+    client = http.client.HTTPConnection(url.hostname, url.port)
+    request = {"prompt": args.prompt * args.repeat_prompt, "n_predict": 8, "stream": True, "cache_prompt": False}
+    client.request("POST", "/completion", json.dumps(request), {"Content-Type": "application/json"})
+    time.sleep(milliseconds / 1e3)
+    client.close()
+    return {"cancelled": True}
+
+
 def main():
     args = arguments()
     server = load(args)
@@ -100,9 +115,10 @@ def main():
         word, *rest = line.split() or [""]
         if word == "quit":
             break
-        if word != "go" or len(rest) != 1 or not rest[0].isdigit():
-            sys.exit(f"generate.py: expected `go N` or `quit`, got {line!r}")
-        print(json.dumps(generate(server, args, int(rest[0]))), flush=True)
+        if word not in ("go", "cancel") or len(rest) != 1 or not rest[0].isdigit():
+            sys.exit(f"generate.py: expected `go N`, `cancel MS` or `quit`, got {line!r}")
+        answer = generate if word == "go" else cancel
+        print(json.dumps(answer(server, args, int(rest[0]))), flush=True)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,17 @@ impl Engine {
         timings
     }
 
+    /// Begins to generate and gives up after some milliseconds, as a client that hangs up. Only [`Kind::Xllamacpp`] can.
+    ///
+    /// # Panics
+    /// If the engine dies or does not know how to.
+    #[track_caller]
+    pub fn cancel(&mut self, milliseconds: u64) {
+        writeln!(self.stdin, "cancel {milliseconds}").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+        let line = self.line();
+        assert_eq!(line.trim(), r#"{"cancelled": true}"#, "the engine's answer");
+    }
+
     /// Sends a signal to the engine.
     ///
     /// # Panics

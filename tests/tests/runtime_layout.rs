@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use profinfer_tests::OrFail;
 use profinfer_tests::engine::Kind;
@@ -79,6 +80,42 @@ fn positions_moved_by_half_a_pointer_are_refused(kind: Kind) {
     refused(kind, &moved, &["could not be read", "llama_ubatch"]);
 }
 
+/// One field of a micro-batch, `bytes` further than it lies in each of the two layouts.
+fn moved(field: &str, offsets: [i64; 2], bytes: i64) -> [(String, String); 2] {
+    let at = |offset: i64| format!("{field} @ {offset}\n");
+    let mut changes = offsets.map(|offset| (at(offset), at(offset + bytes)));
+    // The layouts are 8 bytes apart: what the first change makes must not be what the second one looks for.
+    if bytes < 0 {
+        changes.reverse();
+    }
+    changes
+}
+
+#[track_caller]
+fn refused_where_moved(kind: Kind, field: &str, offsets: [i64; 2], bytes: i64, words: &[&str]) {
+    let changes = moved(field, offsets, bytes);
+    let changes: Vec<(&str, &str)> = changes.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect();
+    refused(kind, &changes, words);
+}
+
+/// The array behind the positions counts each token's sequences: ones, which could be positions.
+fn positions_moved_by_a_pointer_are_refused(kind: Kind) {
+    refused_where_moved(kind, "pos: ptr(i32)", [48, 40], 8, &["positions are an array of their own", "u.pos is "]);
+    refused_where_moved(kind, "pos: ptr(i32)", [48, 40], -8, &["u.pos"]);
+}
+
+/// The array behind the sequences holds indices of sequences, which could be sequences.
+fn sequences_moved_by_a_pointer_are_refused(kind: Kind) {
+    let words = ["sequences are an array of their own", "u.seq_idx is "];
+    refused_where_moved(kind, "seq_id_unq: ptr(i32)", [72, 64], 8, &words);
+}
+
+/// The array before the output flags holds indices of sequences: zeros, which could be flags.
+fn output_flags_moved_by_a_pointer_are_refused(kind: Kind) {
+    let words = ["output flags are an array of their own", "u.output is "];
+    refused_where_moved(kind, "output: ptr(i8)", [88, 80], -8, &words);
+}
+
 /// A mistake in the file is told where it stands, before the target is touched.
 fn a_broken_definition_is_shown_where_it_is(kind: Kind) {
     let lab = Lab::new();
@@ -102,6 +139,28 @@ fn the_unaltered_description_counts(kind: Kind) {
     report.succeeded();
     assert_eq!(report.table("ggml_op").total("n"), 3 * 515);
     assert_eq!(report.end()["layout"], "checked");
+}
+
+/// No struct is read for calls, and still nothing is called checked before there was one.
+fn calls_alone_are_not_checked_before_one_was_seen(kind: Kind) {
+    let lab = Lab::new();
+    let mut engine = lab.engine(kind);
+    let script = "on llama_decode < n = count() >";
+    let told = |report: &Output| report.records.iter().any(|r| r["type"] == "message" && r["kind"] == "checked");
+    for tokens in [0, 3] {
+        let mut running = start(engine.pid(), &altered(&lab, &[]), script);
+        running.wait_attached();
+        if tokens > 0 {
+            engine.generate(tokens);
+        }
+        // Longer than it waits between two looks at what was read.
+        std::thread::sleep(Duration::from_millis(1000));
+        let report = running.interrupt();
+        report.succeeded();
+        assert_eq!(report.hits("llama_decode"), tokens);
+        assert_eq!(report.end()["layout"], if tokens > 0 { "checked" } else { "unchecked" });
+        assert_eq!(told(&report), tokens > 0, "whether it says that it has checked:\n{}", report.stdout);
+    }
 }
 
 fn a_start_that_no_file_has_is_named(kind: Kind) {
@@ -130,6 +189,10 @@ on_each_engine! {
     a_moved_thread_number_is_refused,
     the_layout_of_another_build_is_refused,
     positions_moved_by_half_a_pointer_are_refused,
+    positions_moved_by_a_pointer_are_refused,
+    sequences_moved_by_a_pointer_are_refused,
+    output_flags_moved_by_a_pointer_are_refused,
+    calls_alone_are_not_checked_before_one_was_seen,
     a_broken_definition_is_shown_where_it_is,
     the_unaltered_description_counts,
     a_start_that_no_file_has_is_named,

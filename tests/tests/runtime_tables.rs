@@ -82,7 +82,25 @@ fn a_run_ends_by_itself(kind: Kind) {
     assert_eq!(report.end()["layout"], "unchecked", "nothing came, so nothing was checked");
 }
 
+/// What no event of a row had is absent, not 0: a prompt's micro-batches have no interval.
+fn of_what_is_never_there_every_column_is_absent(kind: Kind) {
+    let lab = Lab::new();
+    let mut engine = lab.engine(kind);
+    let script = "on llama_ubatch <
+        n = count(), t = sum(interval), s = share(interval), r = rate(interval), d = 2 * rate(interval) by phase
+        into t >";
+    let report = lab.trace(&mut engine, script, 4);
+    let rows = report.table("t").rows;
+    let row = |phase: &str| rows.iter().find(|r| r["phase"] == phase).unwrap_or_else(|| panic!("no {phase}: {rows:?}"));
+    for column in ["t", "s", "r", "d"] {
+        assert!(row("prefill")[column].is_null(), "{column} of a prompt: {rows:?}");
+        assert!(row("decode")[column].as_f64().is_some_and(|x| x > 0.0), "{column} of tokens: {rows:?}");
+    }
+    assert_eq!(row("decode")["s"].as_f64(), Some(1.0));
+}
+
 on_each_engine! {
+    of_what_is_never_there_every_column_is_absent,
     intervals_add_up_to_the_whole,
     two_at_once_count_the_same,
     a_full_table_counts_what_it_could_not_take,

@@ -1,5 +1,7 @@
 //! Time adds up: steps to graphs, graphs to micro-batches, micro-batches to what the engine's own clock says.
 
+use std::time::{Duration, Instant};
+
 use profinfer_tests::engine::{Kind, Options};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::on_each_engine;
@@ -83,6 +85,43 @@ fn a_long_prompt_is_all_its_ubatches(kind: Kind) {
     // From the start of the first to the end of the last: no less than all of them.
     assert!(whole(prompt, "ttft") >= report.table("all").total("dur"), "{prompt} {:?}", report.table("all"));
     assert_eq!(report.table("first").total("n"), 1, "one micro-batch has the first output");
+}
+
+/// A client hangs up in the middle of a prompt, which takes several calls of 512 tokens; the next prompt's clock does not begin with the first one's. Attached in
+/// the middle of a prompt there is no first token to time.
+#[test]
+fn a_cancelled_prompt_is_left_behind() {
+    let lab = Lab::new();
+    let mut engine = lab.engine_with(Kind::Xllamacpp, &Options { repeat_prompt: 60, ubatch: 16, ..Options::default() });
+    let script = "
+        on llama_ubatch where (has(ttft)) < n = count(), ttft = max(ttft) into first >
+        on llama_ubatch(phase = prefill) < n = count() into prompt >
+    ";
+    let running = Profinfer::attach(engine.pid(), script);
+    engine.cancel(200);
+    std::thread::sleep(Duration::from_secs(1));
+    let begin = Instant::now();
+    let timings = engine.generate(1);
+    let took = begin.elapsed();
+    let report = running.interrupt();
+    report.succeeded();
+    let ubatches = timings.prompt_tokens.div_ceil(16);
+    assert!(report.table("prompt").total("n") > ubatches, "nothing was computed of the prompt that was cancelled");
+    let first = report.table("first");
+    let first = first.only();
+    assert_eq!(whole(first, "n"), 1, "{first}");
+    assert!(u128::from(whole(first, "ttft")) <= took.as_nanos(), "{first}, though it all took {took:?}");
+
+    engine.begin(1);
+    std::thread::sleep(Duration::from_millis(100));
+    let running =
+        Profinfer::attach(engine.pid(), "on llama_ubatch < n = count(), timed = sum(if(has(ttft), 1, 0)) into all >");
+    engine.finish(1);
+    let report = running.interrupt();
+    report.succeeded();
+    let all = report.table("all");
+    assert!((1..ubatches).contains(&all.total("n")), "attached in the middle: {all:?}");
+    assert_eq!(all.total("timed"), 0, "{all:?}");
 }
 
 /// Time to first token and the intervals after it are the whole generation.

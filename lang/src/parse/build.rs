@@ -126,8 +126,20 @@ pub(super) fn children(node: Node<'_>) -> impl Iterator<Item = Node<'_>> {
     node.into_inner().filter(|n| !is_noise(n.as_rule()))
 }
 
+/// The `///` lines of a pair, and the first part that is none.
+pub(super) fn documented(node: Node<'_>) -> Option<(Vec<String>, Node<'_>)> {
+    let mut docs = Vec::new();
+    for part in children(node) {
+        if part.as_rule() != Rule::doc {
+            return Some((docs, part));
+        }
+        docs.push(doc_text(part.as_str()));
+    }
+    None
+}
+
 /// The text of `/// text` or `//! text`, without the marker and one blank.
-pub(super) fn doc_text(line: &str) -> String {
+fn doc_text(line: &str) -> String {
     let text = line.get(3..).unwrap_or("").trim_end();
     text.strip_prefix(' ').unwrap_or(text).to_owned()
 }

@@ -2,7 +2,7 @@
 
 use profinfer_grammar::Rule;
 
-use super::build::{Builder, Node, children, doc_text};
+use super::build::{Builder, Node, children, documented};
 use crate::ast::{
     AggDef, Engine, EnumDef, EnumVariant, FnDef, Ident, Import, ImportPath, Item, ItemKind, Let, Param, ProbeDef,
     StructDef, StructField, TypeRef,
@@ -11,16 +11,9 @@ use crate::ast::{
 impl Builder<'_> {
     /// An item with its docs.
     pub(super) fn item(&mut self, node: Node<'_>) -> Option<Item> {
-        let mut docs = Vec::new();
-        for part in children(node) {
-            if part.as_rule() == Rule::doc {
-                docs.push(doc_text(part.as_str()));
-                continue;
-            }
-            let span = self.span(&part);
-            return Some(Item { docs, kind: self.item_kind(part)?, span });
-        }
-        None
+        let (docs, part) = documented(node)?;
+        let span = self.span(&part);
+        Some(Item { docs, kind: self.item_kind(part)?, span })
     }
 
     fn item_kind(&mut self, node: Node<'_>) -> Option<ItemKind> {

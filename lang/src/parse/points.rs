@@ -2,7 +2,7 @@
 
 use profinfer_grammar::Rule;
 
-use super::build::{Builder, Node, children, doc_text};
+use super::build::{Builder, Node, children, documented};
 use crate::ast::{PointDef, PointStmt, PointStmtKind};
 use crate::span::Spanned;
 
@@ -17,16 +17,9 @@ impl Builder<'_> {
     }
 
     fn point_stmt(&mut self, node: Node<'_>) -> Option<PointStmt> {
-        let mut docs = Vec::new();
-        for part in children(node) {
-            if part.as_rule() == Rule::doc {
-                docs.push(doc_text(part.as_str()));
-                continue;
-            }
-            let span = self.span(&part);
-            return Some(PointStmt { docs, kind: self.stmt_kind(part)?, span });
-        }
-        None
+        let (docs, part) = documented(node)?;
+        let span = self.span(&part);
+        Some(PointStmt { docs, kind: self.stmt_kind(part)?, span })
     }
 
     fn stmt_kind(&mut self, node: Node<'_>) -> Option<PointStmtKind> {

@@ -16,7 +16,7 @@ use profinfer_compiler::typed::PointId;
 
 use crate::asm::{Alu, Asm, Jump, Label};
 use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, SLOT, helper};
-use crate::layout::{Init, Layout, MapId, PointCounter, TableCounter};
+use crate::layout::{Layout, MapId, PointCounter, TableCounter};
 use crate::target::TargetFacts;
 
 /// What the code at hand is for.
@@ -154,7 +154,7 @@ impl<'p> Emit<'p> {
         self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
         self.asm.load_map(R1, MapId::Threads);
         self.asm.stack_address(R2, key);
-        self.asm.load_map_value(R3, MapId::Init(Init::Zero), 0);
+        self.asm.load_map_value(R3, MapId::Fresh, 0);
         self.asm.load_imm(R4, 0);
         self.asm.call(helper::MAP_UPDATE_ELEM);
         lookup(&mut self.asm);

@@ -1,12 +1,12 @@
 //! Open records: filled when an event begins, told to tables and enclosing records when it ends.
 
-use profinfer_compiler::plan::{Capture, CaptureValue, Expr};
+use profinfer_compiler::plan::{Capture, CaptureValue, Expr, Series};
 use profinfer_compiler::typed::{AccumHow, PointId, SeriesHow};
 
 use super::{Emit, Phase};
-use crate::asm::{Alu, BuildError, Jump};
+use crate::asm::{Alu, BuildError, Jump, Label};
 use crate::insn::{FP, NOW, R0, R1, R2, R3, R4, RECORD, Reg, SLOT, helper};
-use crate::layout::{ABSENT, ABSENT_TEXT, Init, MapId, PointCounter, counter, record};
+use crate::layout::{ABSENT, ABSENT_TEXT, MapId, PointCounter, counter, record};
 
 /// Offsets in a value of [`MapId::Series`].
 mod series {
@@ -14,7 +14,9 @@ mod series {
     pub(super) const LAST_END: i16 = 8;
     /// Last position plus one; 0 while there is none.
     pub(super) const NEXT_POS: i16 = 16;
+    /// When the run of positions at hand began: 0 while there is none, [`UNSEEN`] while its start was not seen.
     pub(super) const FIRST_START: i16 = 24;
+    pub(super) const UNSEEN: i32 = -1;
 }
 
 /// Bytes of a key and a value of [`MapId::Series`].
@@ -247,15 +249,7 @@ impl Emit<'_> {
                     self.asm.store(RECORD, at, R2);
                 }
                 SeriesHow::SincePos => {}
-                SeriesHow::SinceFirst => {
-                    let nullable = self.number(&s.inputs[0], point, Phase::Close);
-                    self.truth(nullable);
-                    self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
-                    self.series_value(point, i, none);
-                    self.asm.load(8, R1, R0, series::FIRST_START);
-                    self.asm.jump_if_imm(Jump::Ne, R1, 0, none);
-                    self.asm.store(R0, series::FIRST_START, NOW);
-                }
+                SeriesHow::SinceFirst => self.open_since_first(s, point, i, none),
             }
             self.asm.place(none);
         }
@@ -296,25 +290,71 @@ impl Emit<'_> {
                     self.asm.release(8);
                     self.asm.release(8);
                 }
-                SeriesHow::SinceFirst => {
-                    let nullable = self.number(&s.inputs[1], point, Phase::Close);
-                    self.truth(nullable);
-                    self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
-                    self.series_value(point, i, none);
-                    self.asm.load(8, R1, R0, series::FIRST_START);
-                    self.asm.jump_if_imm(Jump::Eq, R1, 0, none);
-                    self.asm.store_imm(R0, series::FIRST_START, 0);
-                    self.asm.mov(R2, NOW);
-                    self.asm.alu(Alu::Sub, R2, R1);
-                    self.asm.store(RECORD, at, R2);
-                }
+                SeriesHow::SinceFirst => self.close_since_first(s, point, i, none),
             }
             self.asm.place(none);
         }
     }
 
+    /// Starts the clock of a [`SeriesHow::SinceFirst`] where the event is the first of a run of positions.
+    ///
+    /// An event that does not go on where the one before ended has left an unfinished run behind. What came before the
+    /// first event seen of a series is known only if that is at position 0.
+    fn open_since_first(&mut self, s: &Series, point: PointId, index: usize, none: Label) {
+        let (opens, first) = (self.asm.alloc(8), self.asm.alloc(8));
+        let nullable = self.number(&s.inputs[0], point, Phase::Close);
+        self.truth(nullable);
+        self.asm.store(FP, opens, R0);
+        self.number(&s.inputs[2], point, Phase::Close);
+        self.asm.store(FP, first, R0);
+        self.series_value(point, index, none);
+        let (goes_on, seen, start) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.asm.load(8, R1, R0, series::NEXT_POS);
+        self.asm.load(8, R2, FP, first);
+        self.asm.jump_if(Jump::Eq, R1, R2, goes_on);
+        self.asm.jump_if_imm(Jump::Ne, R1, 0, seen);
+        self.asm.store_imm(R0, series::FIRST_START, series::UNSEEN);
+        self.asm.jump(none);
+        self.asm.place(seen);
+        self.asm.store_imm(R0, series::FIRST_START, 0);
+        self.asm.jump(start);
+        self.asm.place(goes_on);
+        self.asm.load(8, R1, R0, series::FIRST_START);
+        self.asm.jump_if_imm(Jump::Ne, R1, 0, none);
+        self.asm.place(start);
+        self.asm.load(8, R1, FP, opens);
+        self.asm.jump_if_imm(Jump::Eq, R1, 0, none);
+        self.asm.store(R0, series::FIRST_START, NOW);
+        self.asm.release(8);
+        self.asm.release(8);
+    }
+
+    /// Reads the clock of a [`SeriesHow::SinceFirst`] where the event is the one waited for, and notes where it ended.
+    fn close_since_first(&mut self, s: &Series, point: PointId, index: usize, none: Label) {
+        let (done, last) = (self.asm.alloc(8), self.asm.alloc(8));
+        let nullable = self.number(&s.inputs[1], point, Phase::Close);
+        self.truth(nullable);
+        self.asm.store(FP, done, R0);
+        self.number(&s.inputs[3], point, Phase::Close);
+        self.asm.store(FP, last, R0);
+        self.series_value(point, index, none);
+        self.asm.load(8, R1, FP, last);
+        self.asm.alu_imm(Alu::Add, R1, 1);
+        self.asm.store(R0, series::NEXT_POS, R1);
+        self.asm.load(8, R1, FP, done);
+        self.asm.jump_if_imm(Jump::Eq, R1, 0, none);
+        self.asm.load(8, R1, R0, series::FIRST_START);
+        self.asm.store_imm(R0, series::FIRST_START, 0);
+        self.asm.jump_if_imm(Jump::SLe, R1, 0, none);
+        self.asm.mov(R2, NOW);
+        self.asm.alu(Alu::Sub, R2, R1);
+        self.asm.store(RECORD, self.layout.points[point].series[index], R2);
+        self.asm.release(8);
+        self.asm.release(8);
+    }
+
     /// `r0` = the value kept for the series of these keys; made if there is none.
-    fn series_value(&mut self, point: PointId, index: usize, without: crate::asm::Label) {
+    fn series_value(&mut self, point: PointId, index: usize, without: Label) {
         let s = &self.plan.points[point].series[index];
         let key = self.asm.alloc(SERIES_KEY);
         self.asm.load(8, R0, FP, self.pid_tgid);
@@ -343,7 +383,7 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
         self.asm.load_map(R1, MapId::Series);
         self.asm.stack_address(R2, key);
-        self.asm.load_map_value(R3, MapId::Init(Init::Zero), 0);
+        self.asm.load_map_value(R3, MapId::Fresh, 0);
         self.asm.load_imm(R4, 0);
         self.asm.call(helper::MAP_UPDATE_ELEM);
         lookup(self);

@@ -6,7 +6,7 @@ use profinfer_compiler::typed::PointId;
 use super::{Emit, Phase};
 use crate::asm::{Alu, Jump, Label};
 use crate::insn::{FP, R0, R1, R2, R3, R4, RECORD, Reg, SLOT, helper};
-use crate::layout::{ABSENT_TEXT, Init, LOG2_BUCKETS, MapId, TableCounter, record};
+use crate::layout::{ABSENT_TEXT, LOG2_BUCKETS, MapId, TableCounter, record};
 
 /// The kernel's E2BIG: the map is full.
 const E2BIG: i32 = 7;
@@ -30,7 +30,13 @@ impl Emit<'_> {
             self.asm.load(8, R0, R1, 0);
             self.asm.store(FP, self.generation, R0);
         }
-        self.find_or_make(MapId::Table(table), table, point, (Init::Row(table), TableCounter::Full), next);
+        self.find_or_make(
+            MapId::Table(table),
+            table,
+            point,
+            (self.layout.tables[table].fresh, TableCounter::Full),
+            next,
+        );
         self.asm.store(FP, value, R0);
         let slots = &self.plan.tables[table].slots;
         for (i, slot) in slots.iter().enumerate() {
@@ -115,10 +121,10 @@ impl Emit<'_> {
         }
     }
 
-    /// `r0` = the value of the key at hand in a map of the table, made from `fresh` if it is new; if there is no room, that
-    /// is counted and `next` is where to go on.
-    fn find_or_make(&mut self, map: MapId, table: usize, point: PointId, fresh: (Init, TableCounter), next: Label) {
-        let (init, full) = fresh;
+    /// `r0` = the value of the key at hand in a map of the table, made of what [`MapId::Fresh`] has at an offset if it
+    /// is new; if there is no room, that is counted and `next` is where to go on.
+    fn find_or_make(&mut self, map: MapId, table: usize, point: PointId, fresh: (u32, TableCounter), next: Label) {
+        let (offset, full) = fresh;
         let cleared = self.plan.tables[table].cleared;
         let place = self.asm.alloc(8);
         let there = self.asm.label();
@@ -128,7 +134,7 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
         self.table_map(map, cleared, place, next, false);
         self.key_address(R2, point);
-        self.asm.load_map_value(R3, MapId::Init(init), 0);
+        self.asm.load_map_value(R3, MapId::Fresh, offset);
         self.asm.load_imm(R4, NOEXIST);
         self.asm.call(helper::MAP_UPDATE_ELEM);
         self.made_or_lost(table, full, next);
@@ -290,7 +296,7 @@ impl Emit<'_> {
         let scratch = self.layout.points[point].scratch;
         let bucket = scratch + self.layout.tables[table].key_size as i16;
         self.asm.store(RECORD, bucket, R0);
-        let fresh = (Init::Zero, TableCounter::HistFull);
+        let fresh = (0, TableCounter::HistFull);
         self.find_or_make(MapId::Hist(table, index), table, point, fresh, done);
         self.asm.load_imm(R1, 1);
         self.asm.atomic_add(R0, 0, R1);

@@ -12,7 +12,7 @@ use profinfer_compiler::typed::PointId;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
 use crate::insn::{CTX, FP, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
-use crate::layout::{Init, MapId, PointCounter, counter, record};
+use crate::layout::{MapId, PointCounter, counter, record};
 
 /// Samples of each point that the layout check takes.
 pub(crate) const CHECK_SAMPLES: u32 = 16;
@@ -208,7 +208,7 @@ impl Emit<'_> {
         self.asm.load_map(R1, MapId::State(point));
         self.asm.mov(R2, SLOT);
         self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
-        self.asm.load_map_value(R3, MapId::Init(Init::Zero), 0);
+        self.asm.load_map_value(R3, MapId::Fresh, 0);
         self.asm.load_imm(R4, 0);
         self.asm.call(helper::MAP_UPDATE_ELEM);
         lookup(self);

@@ -137,18 +137,9 @@ impl Page {
         }
     }
 
-    /// Text that is laid out for a wider page: its long lines are broken and go on at `column`.
-    pub(super) fn reflow(&mut self, text: &str, column: usize) {
-        for line in text.lines() {
-            let mut rest = line.to_owned();
-            while let Some(at) = break_at(&rest, self.width, column) {
-                self.text.push_str(rest[..at].trim_end());
-                self.text.push('\n');
-                rest = format!("{:column$}{}", "", rest[at..].trim_start());
-            }
-            self.text.push_str(&rest);
-            self.text.push('\n');
-        }
+    /// Columns of a line.
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
 
     /// Prints it. A reader who has had enough is no error.
@@ -169,17 +160,6 @@ impl Page {
             self.text.push_str(text);
         }
     }
-}
-
-/// Where to break a line that is wider than `width`: at its last blank within it, else at the first behind it, but not
-/// before `column`, where its text begins.
-fn break_at(line: &str, width: usize, column: usize) -> Option<usize> {
-    if line.width() <= width {
-        return None;
-    }
-    let start = line.len() - line.trim_start().len();
-    let blanks = || line.match_indices(' ').map(|(at, _)| at).filter(|at| *at > start.max(column));
-    blanks().take_while(|at| line[..*at].width() <= width).last().or_else(|| blanks().next())
 }
 
 /// Text of the target (paths, names) made harmless for a terminal.
@@ -234,17 +214,6 @@ mod tests {
         let path = format!("/{}", "x".repeat(60));
         page.entry(0, 4, (Tone::Plain, "in"), &[(Tone::Plain, &format!("{path} and on"))]);
         assert_eq!(page.text, format!("in  {path}\n    and on\n"));
-    }
-
-    #[test]
-    fn long_lines_of_a_block_are_broken() {
-        let mut page = page();
-        page.reflow("short\n  word   a text that is wider than these forty columns are\n", 9);
-        assert_eq!(page.text, "short\n  word   a text that is wider than these\n         forty columns are\n");
-        let mut wide = self::page();
-        let name = "x".repeat(60);
-        wide.reflow(&format!("  word   {name} and more"), 9);
-        assert_eq!(wide.text, format!("  word   {name}\n         and more\n"));
     }
 
     #[test]

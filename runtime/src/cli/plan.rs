@@ -28,7 +28,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
     let plan = script::compile(&args.source, &source, &engines[0])?;
     let looked = args.pid.map(|pid| Looked::with_engine(pid, &plan, &engines)).transpose()?;
     let mut page = Page::stdout(args.source.color);
-    page.reflow(&profinfer_compiler::print::plan(&plan), PLAN_COLUMN);
+    page.block(&profinfer_compiler::print::plan_within(&plan, page.width()));
     let mut code = 0;
     let object = match &looked {
         Some((looked, description, target)) => {
@@ -76,8 +76,6 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
 
 /// Where the text of an entry begins.
 const COLUMN: usize = 11;
-/// Where broken lines of the plan's own text go on.
-const PLAN_COLUMN: usize = 15;
 
 fn build(plan: &Plan, facts: &TargetFacts) -> Result<Object, u8> {
     Object::build(plan, facts).map_err(|e| fail(exit::SCRIPT, e))

@@ -11,9 +11,9 @@ use super::rows::decode;
 /// What the check of an instance has found so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
-    /// Not every point has had an event.
+    /// Not every point has had an event, or none that has checks.
     Partly,
-    /// Every point that has checks has passed them.
+    /// Every point that has checks has passed them, and there was one.
     Fully,
 }
 
@@ -22,7 +22,7 @@ pub enum Checked {
 /// # Errors
 /// [`SessionError::Layout`] for the first check that fails.
 pub fn check(plan: &Plan, instance: &Instance) -> Result<Checked, SessionError> {
-    let mut all = Checked::Fully;
+    let (mut all, mut any) = (Checked::Fully, false);
     for (id, point) in plan.points.iter().enumerate() {
         let Some(map) = instance.map(MapId::Check(id)).filter(|_| instance.facts.has(id)) else { continue };
         let mut samples = 0;
@@ -61,11 +61,12 @@ pub fn check(plan: &Plan, instance: &Instance) -> Result<Checked, SessionError> 
                 what,
             });
         }
+        any |= samples > 0;
         if samples == 0 {
             all = Checked::Partly;
         }
     }
-    Ok(all)
+    Ok(if any { all } else { Checked::Partly })
 }
 
 fn shown(v: &Value) -> String {

@@ -43,7 +43,7 @@ pub fn heads(table: &Table) -> (Vec<Column>, Vec<Column>) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
             (ColumnExpr::Hist(_), _) => Quantity::HistNumber,
-            (ColumnExpr::Share(_), _) => Quantity::Share,
+            (ColumnExpr::Share(..), _) => Quantity::Share,
             (_, q) => q,
         };
         let error = matches!(c.value, ColumnExpr::Quantile(..)).then_some(QUANTILE_ERROR);
@@ -153,16 +153,18 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
         SlotValue::Number(n) => *n,
         SlotValue::Buckets(_) => 0,
     };
+    let lacks = |present: &Option<usize>| present.is_some_and(|p| plain(p) == 0);
     let quotient = |a: f64, b: f64| if b == 0.0 { Number::Absent } else { Number::Float(a / b) };
     match e {
         ColumnExpr::Slot(i, present) => {
-            let empty = present.is_some_and(|p| plain(p) == 0)
+            let empty = lacks(present)
                 || matches!((table.slots[*i].how, plain(*i)), (SlotHow::Min, i64::MAX) | (SlotHow::Max, i64::MIN));
             if empty { Number::Absent } else { Number::Int(plain(*i)) }
         }
         ColumnExpr::Avg(sum, n) => quotient(plain(*sum) as f64, plain(*n) as f64),
-        ColumnExpr::Share(i) => quotient(plain(*i) as f64, totals[*i] as f64),
-        ColumnExpr::Rate(i) => quotient(plain(*i) as f64, wall_ns as f64),
+        ColumnExpr::Share(_, present) | ColumnExpr::Rate(_, present) if lacks(present) => Number::Absent,
+        ColumnExpr::Share(i, _) => quotient(plain(*i) as f64, totals[*i] as f64),
+        ColumnExpr::Rate(i, _) => quotient(plain(*i) as f64, wall_ns as f64),
         ColumnExpr::Quantile(i, p) => quantile(*i, *p, table, slots),
         ColumnExpr::Hist(_) => Number::Absent,
         ColumnExpr::Const(x) => {

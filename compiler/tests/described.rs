@@ -1,0 +1,66 @@
+//! An engine description with a fault in it: the fault is told, and nothing that follows from it.
+
+mod common;
+
+use profinfer_compiler::described;
+use profinfer_lang::diagnostic::Diagnostic;
+
+/// The description of ggml in which `from` is `to`, and what is wrong with it.
+#[track_caller]
+fn altered(from: &str, to: &str) -> (String, Vec<Diagnostic>) {
+    let text = profinfer_scripts::ENGINES[0].text;
+    assert_eq!(text.matches(from).count(), 1, "ggml.pi has {from:?} once");
+    let text = text.replace(from, to);
+    let catalogue = common::describe("altered.pi", &text).expect("each item for itself can be read");
+    (text, described::faults(&catalogue))
+}
+
+/// The codes of the faults, and the texts at their places.
+fn told<'t>(text: &'t str, faults: &[Diagnostic]) -> Vec<(&'static str, &'t str)> {
+    faults.iter().map(|d| (d.code, &text[d.labels[0].span.range()])).collect()
+}
+
+#[test]
+fn the_description_of_ggml_has_none() {
+    assert_eq!(described::faults(&common::ggml()), []);
+}
+
+#[test]
+fn fields_that_use_a_wrong_one_are_not_told() {
+    for (from, to, expected) in [
+        // `fused` and `part` use it, and are before and behind it in no order that matters.
+        ("let op = t.op\n", "let op = t.opp\n", ("PI0202", "opp")),
+        ("let src0 = t.src[0]\n", "let src0 = t.src[99]\n", ("PI0314", "99")),
+        // `ttft` of this point, and `phase` of `llama_decode`.
+        ("if(n_tokens = n_seqs, decode, prefill)", "if(n_tokens, decode, prefill)", ("PI0313", "n_tokens")),
+        ("let n_seqs = u.n_seqs_unq\n", "let n_seqs: duration = u.n_seqs_unq\n", ("PI0301", "u.n_seqs_unq")),
+        ("let interval: duration = since_pos(", "let interval: duration = since_poss(", ("PI0206", "since_poss")),
+    ] {
+        let (text, faults) = altered(from, to);
+        assert_eq!(told(&text, &faults), [expected], "{to}");
+    }
+}
+
+#[test]
+fn what_a_struct_lacks_is_told_once() {
+    let (text, faults) = altered("  op: enum(ggml_op) @ 80", "  opp: enum(ggml_op) @ 80");
+    assert_eq!(told(&text, &faults), [("PI0202", "op")]);
+    assert!(faults[0].help.iter().any(|h| h.contains("`opp`")), "{:?}", faults[0].help);
+}
+
+#[test]
+fn faults_of_their_own_are_all_told() {
+    let (text, faults) = altered(
+        "  let type = t.type\n",
+        "  let type = t.typ\n  let twice = dur + nth\n  let more = twice\n  let size = t.sizes\n",
+    );
+    assert_eq!(told(&text, &faults), [("PI0202", "typ"), ("PI0302", "dur + nth"), ("PI0202", "sizes")]);
+}
+
+#[test]
+fn a_circle_is_told_once() {
+    let (text, faults) = altered("  let nth = p.nth\n", "  let nth = a\n  let a = b\n  let b = c + 1\n  let c = a\n");
+    assert_eq!(told(&text, &faults), [("PI0211", "a")]);
+    let line = profinfer_lang::render::line_column(&text, faults[0].labels[0].span.start as usize).0;
+    assert_eq!(text.lines().nth(line - 1), Some("  let c = a"), "where the circle closes");
+}

@@ -1,0 +1,139 @@
+//! What describes an engine: how it is recognised, its structs and enums, its points.
+
+use super::{Expr, Ident, Let, Pattern, TypeRef};
+use crate::span::{Span, Spanned};
+
+/// `engine NAME "DESCRIPTION" where (COND)`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Engine {
+    /// The name.
+    pub name: Ident,
+    /// What it is, for people.
+    pub description: Spanned<String>,
+    /// How it is recognised; `exports("symbol")` joined by `and or not`.
+    pub condition: Expr,
+}
+
+/// `struct NAME (size N)? (where (COND))? { FIELD: TYPE @ OFFSET … }`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StructDef {
+    /// The name.
+    pub name: Ident,
+    /// Its size in bytes, where written.
+    pub size: Option<Spanned<u64>>,
+    /// Which builds have this layout, where several are described; as for [`Engine`].
+    pub condition: Option<Expr>,
+    /// Its fields.
+    pub fields: Vec<StructField>,
+}
+
+/// `FIELD: TYPE @ OFFSET`
+#[derive(Debug, Clone, PartialEq)]
+pub struct StructField {
+    /// The name.
+    pub name: Ident,
+    /// The type.
+    pub ty: TypeRef,
+    /// Bytes from the start of the struct.
+    pub offset: Spanned<u64>,
+}
+
+/// `enum NAME (= table "SYMBOL" else)? { A, B = 4 }`
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnumDef {
+    /// The name.
+    pub name: Ident,
+    /// The table of names in the target, by its symbol.
+    pub table: Option<Spanned<String>>,
+    /// Names and numbers; a name without `=` has the number before it plus one.
+    pub variants: Vec<EnumVariant>,
+}
+
+/// One name of an enum.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EnumVariant {
+    /// The name.
+    pub name: Ident,
+    /// Its number, where written.
+    pub value: Option<i64>,
+}
+
+/// `point NAME : TEMPLATE { … }`
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointDef {
+    /// The name.
+    pub name: Ident,
+    /// `enter`, `span` or `sequence`.
+    pub template: Ident,
+    /// What stands in the braces, in order.
+    pub stmts: Vec<PointStmt>,
+}
+
+/// One statement of a point, with the `///` lines above it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PointStmt {
+    /// The `///` lines.
+    pub docs: Vec<String>,
+    /// What it is.
+    pub kind: PointStmtKind,
+    /// All of it.
+    pub span: Span,
+}
+
+/// The kinds of statement in a point.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PointStmtKind {
+    /// `start "f" or "g" (p: ptr(params))?`: an event begins at the entry of the first function that is there.
+    Start {
+        /// Symbols, the first that the target has is taken.
+        symbols: Vec<Spanned<String>>,
+        /// The function's arguments by position, up to the last that is used.
+        args: Vec<(Ident, TypeRef)>,
+        /// `?`: the point works without it.
+        optional: bool,
+    },
+    /// `mark "f"?`: splits busy from waiting.
+    Mark {
+        /// Symbols, the first that the target has is taken.
+        symbols: Vec<Spanned<String>>,
+        /// `?`: the point works without it.
+        optional: bool,
+    },
+    /// `stop "f"?` (entry of f), `stop return "f"?` (its return instructions).
+    Stop {
+        /// At the return instructions, not at the entry.
+        at_return: bool,
+        /// Symbols, the first that the target has is taken.
+        symbols: Vec<Spanned<String>>,
+        /// `?`: the point works without it.
+        optional: bool,
+    },
+    /// `state by (p.threadpool, p.ith)`: what an open event is kept under.
+    StateBy(Vec<Expr>),
+    /// `only (p.ith = 0)`: hits that do not satisfy it are left at once.
+    Only(Expr),
+    /// `within ggml_graph, llama_ubatch`: the points that may enclose this one, innermost first.
+    Within(Vec<Ident>),
+    /// `pattern op, op2`: the fields that a pattern without a field name is held against; any may match.
+    Pattern(Vec<Ident>),
+    /// `let NAME (: TYPE)? = EXPR`: a field.
+    Let(Let),
+    /// `check (COND) "what it means"`: holds if the layout is the right one.
+    Check {
+        /// The condition.
+        condition: Expr,
+        /// What it says of the layout when it fails.
+        message: Spanned<String>,
+    },
+    /// `never op = VIEW | RESHAPE "reason"`: values that no event has.
+    Never {
+        /// The field.
+        field: Ident,
+        /// The values.
+        pattern: Pattern,
+        /// Why.
+        reason: Spanned<String>,
+    },
+    /// `silent "reason"`: why the point may attach and never fire.
+    Silent(Spanned<String>),
+}
