@@ -349,6 +349,31 @@ impl Map {
     }
 
     /// An error of this map.
+    /// Takes every entry out of a hash by its bare descriptor, telling each to `taken`. It takes no memory of the heap:
+    /// for a process that was forked.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    ///
+    /// # Safety
+    /// The map's keys are `K` bytes long and its values `V`.
+    pub unsafe fn take_all<const K: usize, const V: usize>(
+        map: BorrowedFd<'_>,
+        mut taken: impl FnMut([u8; K], [u8; V]),
+    ) -> io::Result<()> {
+        let (mut key, mut value) = ([0; K], [0; V]);
+        // SAFETY: the caller says how long keys and values are.
+        while unsafe { sys::map_next_key(map, None, &mut key) }? {
+            // SAFETY: as above.
+            if unsafe { sys::map_lookup(map, &key, &mut value) }.is_ok() {
+                taken(key, value);
+            }
+            // SAFETY: as above.
+            unsafe { sys::map_delete(map, &key) }?;
+        }
+        Ok(())
+    }
+
     pub(super) fn failed(&self, action: Action, source: io::Error) -> KernelError {
         let hint = match source.raw_os_error() {
             Some(libc::E2BIG) => Some("the map is full, or the index lies behind its end"),

@@ -9,6 +9,7 @@
 //! - `run` is the loop: timers, signals, ends.
 
 pub mod check;
+mod guardian;
 pub mod instance;
 pub mod numbers;
 pub mod rows;

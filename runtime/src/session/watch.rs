@@ -10,6 +10,7 @@ use profinfer_ebpf::layout::MapId;
 use tokio::io::unix::AsyncFd;
 
 use super::SessionError;
+use super::guardian::Guardian;
 use super::instance::link_maps;
 use super::sites::own_pid_namespace;
 use crate::kernel::{AttachType, Kernel, LICENSE, Link, Map, MapSpec, ProgramSpec, ProgramType, RingBuffer, Update};
@@ -27,6 +28,8 @@ pub struct Watch {
     watched: Map,
     events: AsyncFd<RingBuffer>,
     held: HashMap<u32, bool>,
+    /// Once a process is held.
+    guardian: Option<Guardian>,
     _links: Vec<Link>,
 }
 
@@ -55,7 +58,7 @@ impl Watch {
             links.push(kernel.tracepoint(&loaded, program.tracepoint.0, program.tracepoint.1)?);
         }
         let events = RingBuffer::new(&ring)?.watch()?;
-        Ok(Watch { watched, events, held: HashMap::new(), _links: links })
+        Ok(Watch { watched, events, held: HashMap::new(), guardian: None, _links: links })
     }
 
     /// Watches a process; with `hold` it is stopped whenever it loads code, until [`Watch::resume`].
@@ -63,6 +66,10 @@ impl Watch {
     /// # Errors
     /// The kernel refuses the entry.
     pub fn add(&mut self, pid: u32, hold: bool) -> Result<(), SessionError> {
+        if hold && self.guardian.is_none() {
+            let guardian = Guardian::new(&self.watched);
+            self.guardian = Some(guardian.map_err(|source| SessionError::Io { action: "start a guardian", source })?);
+        }
         self.watched.update(&pid.to_ne_bytes(), &u32::from(hold).to_ne_bytes(), Update::Any)?;
         self.held.insert(pid, hold);
         Ok(())

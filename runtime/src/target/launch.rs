@@ -35,8 +35,6 @@ pub struct Held {
     command: String,
     child: Child,
     holder: Option<Holder>,
-    /// Keeps the thread that started it alive: its end would send the child a SIGCONT.
-    _parent: Option<Sender<Sender<io::Result<()>>>>,
 }
 
 /// The thread that traces the child; only the thread that started it can.
@@ -74,7 +72,7 @@ impl Held {
         if let Some(caller) = Caller::from_sudo().filter(|_| !options.keep_root) {
             caller.apply_to(&mut command);
         }
-        // SAFETY: between fork and exec only two system calls are made, which take no memory.
+        // SAFETY: between fork and exec only one system call is made, which takes no memory.
         unsafe { command.pre_exec(trace_me) };
 
         let (started, start) = mpsc::channel();
@@ -84,7 +82,7 @@ impl Held {
             .spawn(move || hold(command, &started, &released))
             .map_err(cannot_start)?;
         match start.recv() {
-            Ok(Ok(child)) => Ok(Self { command: name, child, holder: Some(Holder { release, thread }), _parent: None }),
+            Ok(Ok(child)) => Ok(Self { command: name, child, holder: Some(Holder { release, thread }) }),
             Ok(Err(StartError::Spawn(source))) => Err(cannot_start(source)),
             Ok(Err(StartError::Ended(status))) => Err(TargetError::EndedEarly { command: name, status }),
             Ok(Err(StartError::Trace(pid, source))) => Err(TargetError::Hold { action: "hold", pid, source }),
@@ -120,7 +118,6 @@ impl Held {
         let (reply, replied) = mpsc::channel();
         let failed = || io::Error::other("the thread that holds it failed");
         let sent = release.send(reply).map_err(|_| failed());
-        self._parent = Some(release);
         let detached = replied.recv().unwrap_or_else(|_| Err(failed()));
         sent.and(detached).map_err(|source| TargetError::Hold { action: "release", pid, source })
     }
@@ -216,8 +213,6 @@ fn hold(
     // If nobody listens any more, our end kills the child (EXITKILL).
     if let Some(Ok(reply)) = started.send(start).is_ok().then(|| released.recv()) {
         let _ = reply.send(ptrace(libc::PTRACE_DETACH, pid, 0));
-        // Until `Held` is dropped.
-        let _ = released.recv();
     }
 }
 
@@ -246,11 +241,6 @@ fn stop_after_exec(pid: u32) -> Result<(), StartError> {
 }
 
 fn trace_me() -> io::Result<()> {
-    // Should we be killed while the child stands still (see `resume`), it goes on: the signal does nothing else.
-    // SAFETY: the call takes two integers.
-    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGCONT) } == -1 {
-        return Err(io::Error::last_os_error());
-    }
     ptrace(libc::PTRACE_TRACEME, 0, 0)
 }
 
