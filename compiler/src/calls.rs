@@ -9,8 +9,8 @@ use profinfer_lang::span::Span;
 use crate::faults::{HelpNear, consequence, is_consequence, not_yet, told_at};
 use crate::pattern::{Alt, Pattern};
 use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
-use crate::typed::{Accum, AccumHow, Kind, Series, SeriesHow, Typed};
-use crate::types::Type;
+use crate::typed::{Accum, AccumHow, Kind, Place, Series, SeriesHow, Typed};
+use crate::types::{CmpOp, Mem, Type};
 
 /// A call as written, and where.
 #[derive(Clone, Copy)]
@@ -44,6 +44,10 @@ fn usage(name: &str) -> &'static str {
         "number_after" => "number_after(name, \"-\")",
         "match" => "match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")",
         "concat" => "concat(a, b, …)",
+        "starts" => "starts(name, \"ffn_moe_\"): whether a text in the target begins with that",
+        "i32_at" => "i32_at(pointer, bytes)",
+        "f32_at" => "f32_at(pointer, bytes)",
+        "address" => "address(pointer): the pointer as a number",
         _ => "readable(text)",
     }
 }
@@ -66,6 +70,13 @@ impl Resolver<'_> {
             ("if", [c, a, b]) => self.either(&call, &c.value, &a.value, &b.value),
             ("has", [of]) => call.value(Kind::Has(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
             ("readable", [of]) => call.value(Kind::Readable(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
+            ("starts", [of, with]) => self.starts(&call, &of.value, &with.value),
+            ("i32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, false),
+            ("f32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, true),
+            ("address", [of]) => match self.expr(&of.value, scope, None)? {
+                of if of.ty.is_pointer() => call.value(Kind::AddressOf(Box::new(of)), Type::Int),
+                _ => Err(call.wrong(usage("address"))),
+            },
             ("number_after", [of, mark]) => self.number_after(&call, &of.value, &mark.value),
             ("match", [_, _, ..]) => self.select(args, span, scope),
             ("concat", [_, ..]) => call.value(Kind::Concat(self.values(&call)?), Type::Str(0)),
@@ -75,10 +86,10 @@ impl Resolver<'_> {
                 }
                 _ => Err(call.wrong("count(enum)")),
             },
-            ("ordinal" | "since_end" | "since_pos" | "since_first", _) if scope.inside => {
+            ("ordinal" | "since_end" | "since_pos" | "since_first" | "sum_before", _) if scope.inside => {
                 self.series(&name.node, self.values(&call)?, span, scope).ok_or_else(|| {
                     call.wrong(
-                        "since_end(key), since_pos(first, last, key), since_first(opens, done, first, last, key)",
+                        "since_end(key), since_pos(first, last, key), since_first(opens, done, first, last, key), sum_before(x, key)",
                     )
                 })
             }
@@ -88,6 +99,54 @@ impl Resolver<'_> {
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),
         }
+    }
+
+    /// Whether a text in the target's memory begins with some bytes: read as numbers, up to eight bytes at a time.
+    fn starts(&self, call: &Call<'_>, of: &ast::Expr, with: &ast::Expr) -> Resolved {
+        let (of, with) = (self.expr(of, call.scope, None)?, self.expr(with, call.scope, None)?);
+        let (Kind::Load { base, place, index: None, mem: None }, Type::Str(len), Kind::Str(with)) =
+            (of.kind, of.ty, with.kind)
+        else {
+            return Err(call.wrong(usage("starts")));
+        };
+        if with.is_empty() || with.len() > len as usize {
+            return Err(call.wrong("starts(text of a struct, \"1 to so many bytes as it has\")"));
+        }
+        let mut bytes = with.as_bytes();
+        let mut at = place.offset;
+        let mut all: Option<Typed> = None;
+        while !bytes.is_empty() {
+            let size = [8, 4, 2, 1].into_iter().find(|n| *n <= bytes.len()).unwrap_or(1);
+            let (now, rest) = bytes.split_at(size);
+            let number = now.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)) as i64;
+            let mem = Mem { size: size as u8, signed: false };
+            let place = Place { offset: at, ..place.clone() };
+            let load = Kind::Load { base: base.clone(), place, index: None, mem: Some(mem) };
+            let pair = [load, Kind::Int(number)].map(|kind| Typed::new(kind, Type::Int, call.span));
+            let same = Typed::new(Kind::Cmp(CmpOp::Eq, Box::new(pair)), Type::Bool, call.span);
+            all = Some(match all {
+                None => same,
+                Some(all) => Typed::new(Kind::And(Box::new([all, same])), Type::Bool, call.span),
+            });
+            (bytes, at) = (rest, at + size as i64);
+        }
+        all.ok_or_else(|| call.wrong(usage("starts")))
+    }
+
+    /// A number so many bytes behind a pointer.
+    fn at_bytes(&self, call: &Call<'_>, base: &ast::Expr, bytes: &ast::Expr, float: bool) -> Resolved {
+        let (base, bytes) = (self.expr(base, call.scope, None)?, self.expr(bytes, call.scope, None)?);
+        if !base.ty.is_pointer() || bytes.ty != Type::Int {
+            return Err(call.wrong(usage(&call.name.node)));
+        }
+        let mem = Mem { size: 4, signed: !float };
+        let index = Some((Box::new(bytes), 1));
+        let load = Kind::Load { base: Box::new(base), place: Place::default(), index, mem: Some(mem) };
+        if !float {
+            return call.value(load, Type::Int);
+        }
+        let bits = Typed::new(load, Type::Int, call.span);
+        call.value(Kind::Float32(Box::new(bits)), Type::Ratio)
     }
 
     fn values(&self, call: &Call<'_>) -> Result<Vec<Typed>, Diagnostic> {
@@ -201,6 +260,7 @@ impl Resolver<'_> {
         let (how, inputs, ty) = match name {
             "ordinal" => (SeriesHow::Ordinal, 0, Type::Int),
             "since_end" => (SeriesHow::SinceEnd, 0, Type::Duration),
+            "sum_before" => (SeriesHow::SumBefore, 1, Type::Int),
             "since_pos" => (SeriesHow::SincePos, 2, Type::Duration),
             _ => (SeriesHow::SinceFirst, 4, Type::Duration),
         };

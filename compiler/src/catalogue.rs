@@ -118,15 +118,23 @@ pub enum Template {
     Span,
     /// One event from each start to the next on the same thread of the same pool, or to a stop.
     Sequence,
+    /// One event for each element of a matrix, at the entry.
+    Rows,
 }
 
 impl Template {
+    /// Whether its events take time.
+    pub fn lasts(self) -> bool {
+        matches!(self, Self::Span | Self::Sequence)
+    }
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Enter => "enter",
             Self::Span => "span",
             Self::Sequence => "sequence",
+            Self::Rows => "rows",
         }
     }
 }
@@ -148,6 +156,10 @@ pub struct Point {
     pub state_by: Vec<ast::Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<ast::Expr>,
+    /// The matrix whose elements are its events: names and numbers of rows and columns.
+    pub each: Option<[(ast::Ident, ast::Expr); 2]>,
+    /// The point that it stands in for where fields are asked for that only this one has.
+    pub variant: Option<PointId>,
     /// Points that may enclose it, innermost first.
     pub within: Vec<PointId>,
     /// Fields that a pattern without a field name is held against.
@@ -175,6 +187,8 @@ impl Point {
             stops: Vec::new(),
             state_by: Vec::new(),
             only: None,
+            each: None,
+            variant: None,
             within: Vec::new(),
             pattern: Vec::new(),
             checks: Vec::new(),
@@ -372,10 +386,11 @@ impl Catalogue {
             "enter" => Template::Enter,
             "span" => Template::Span,
             "sequence" => Template::Sequence,
+            "rows" => Template::Rows,
             other => {
                 return Err(Diagnostic::error("PI0210", format!("no template is called `{other}`"))
                     .at(p.template.span, "unknown")
-                    .help("templates are enter, span and sequence"));
+                    .help("templates are enter, span, sequence and rows"));
             }
         };
         let mut point = Point::empty(&p.name, template);
@@ -400,6 +415,16 @@ impl Catalogue {
                 }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
+                ast::PointStmtKind::Each { row, rows, column, columns } => {
+                    point.each = Some([(row.clone(), rows.clone()), (column.clone(), columns.clone())]);
+                }
+                ast::PointStmtKind::Variant(of) => {
+                    let id = self.point(&of.node).ok_or_else(|| {
+                        Diagnostic::error("PI0201", format!("no point is called `{}`", of.node))
+                            .at(of.span, "not described here")
+                    })?;
+                    point.variant = Some(id);
+                }
                 ast::PointStmtKind::Within(names) => {
                     for name in names {
                         let id = self.point(&name.node).ok_or_else(|| {
@@ -429,6 +454,11 @@ impl Catalogue {
                 }
                 ast::PointStmtKind::Silent(reason) => point.silent = Some(reason.node.clone()),
             }
+        }
+        if point.each.is_some() != (template == Template::Rows) {
+            return Err(Diagnostic::error("PI0210", format!("`each` and the template `rows` go together in `{}`", point.name))
+                .at(p.name.span, "has one of them")
+                .help("write: point x : rows { start … each (row < N, column < M) … }"));
         }
         if point.starts.is_empty() {
             return Err(Diagnostic::error("PI0210", format!("point `{}` has no `start`", point.name))

@@ -16,6 +16,7 @@ use crate::lower::Lowering;
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
 use crate::resolve::{AGGREGATES, Resolver, Scope};
+use crate::variants::variant;
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::Type;
 
@@ -108,6 +109,10 @@ impl<'a> Clauses<'a> {
             return;
         };
         let Some(point) = self.keep(point(self.resolver, at)) else {
+            self.without(clause, at);
+            return;
+        };
+        let Some(point) = self.keep(variant(self.resolver.catalogue(), point, at, filter, clause)) else {
             self.without(clause, at);
             return;
         };
@@ -386,6 +391,7 @@ impl<'a> Clauses<'a> {
 
     /// The name of a point's next table without one: the point's, then `ggml_op_2`, `ggml_op_3`, …
     fn unnamed(&mut self, point: PointId) -> String {
+        let point = self.resolver.catalogue().points[point].variant.unwrap_or(point);
         let base = &self.resolver.catalogue().points[point].name;
         let taken = self.taken.entry(point).or_default();
         loop {

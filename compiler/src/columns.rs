@@ -277,19 +277,23 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     fn slot(&mut self, how: SlotHow, of: Option<Expr>, nullable: bool) -> usize {
-        index_of(&mut self.slots, Slot { how, of, nullable })
+        index_of(&mut self.slots, Slot { how, of, nullable, fixed: false })
     }
 
     /// A slot for `of`, and where it may be absent a count of the events in which it is not.
     fn number_slot(&mut self, how: SlotHow, of: &Typed) -> Result<(usize, Option<usize>), Diagnostic> {
         let nullable = may_be_absent(of);
         let expr = self.lowering.close(of, self.point)?;
-        let slot = self.slot(how, Some(expr.clone()), nullable);
+        let fixed = of.ty == Type::Ratio;
+        let slot = index_of(&mut self.slots, Slot { how, of: Some(expr.clone()), nullable, fixed });
         let present = (nullable || self.uniform).then(|| self.slot(SlotHow::Present, Some(expr), nullable));
         Ok((slot, present))
     }
 
     fn hist_slot(&mut self, of: &Typed, k: u32) -> Result<usize, Diagnostic> {
+        if of.ty == Type::Ratio {
+            return Err(not_yet("a histogram of ratios", of.span));
+        }
         let expr = self.lowering.close(of, self.point)?;
         Ok(self.slot(SlotHow::Hist(k), Some(expr), may_be_absent(of)))
     }

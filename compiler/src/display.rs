@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{Accum, ColumnExpr, Expr, KeyField, Plan, Series, UserExpr};
-use crate::typed::{AccumHow, PointId, SeriesHow};
+use crate::typed::{AccumHow, PointId};
 use crate::types::{ArithOp, Type};
 
 /// A kernel expression of `plan` as seen at `point`.
@@ -46,7 +46,7 @@ impl<'p> Kernel<'p> {
         let time = match expr {
             Expr::Dur | Expr::Start(_) => true,
             Expr::Capture(p, i) => is_time(&self.plan.points[*p].captures[*i].ty),
-            Expr::Series(p, i) => self.plan.points[*p].series[*i].how != SeriesHow::Ordinal,
+            Expr::Series(p, i) => self.plan.points[*p].series[*i].how.is_time(),
             Expr::Accum(p, i) => {
                 let accum = &self.plan.points[*p].accums[*i];
                 let inner = |v| Kernel { plan: self.plan, point: accum.of, expr: v }.unit(v) == Unit::Time;
@@ -108,6 +108,8 @@ impl fmt::Display for Kernel<'_> {
             Expr::Series(p, i) => self.part(f, *p, &self.plan.points[*p].series[*i].text),
             Expr::Dur => f.write_str("dur"),
             Expr::Start(p) => self.part(f, *p, "time"),
+            Expr::Element(i) => f.write_str(["row", "column"][(*i).min(1)]),
+            Expr::Float32(a) => write!(f, "f32({})", self.of(a)),
             Expr::Pid => f.write_str("pid"),
             Expr::Tid => f.write_str("tid"),
             Expr::Cpu => f.write_str("cpu"),

@@ -33,6 +33,7 @@ pub mod resolve;
 mod stack;
 pub mod typed;
 pub mod types;
+mod variants;
 
 pub use columns::QUANTILE_K;
 pub use compile::{Compiled, compile};

@@ -34,6 +34,7 @@ impl<'a> Lowering<'a> {
                 stops: p.stops.clone(),
                 state_by: Vec::new(),
                 only: None,
+                each: None,
                 within: p.within.clone(),
                 gate: gate(resolver.catalogue(), p),
                 step: p.fields.contains_key("step"),
@@ -70,6 +71,16 @@ impl<'a> Lowering<'a> {
             let text = condition.to_string();
             let condition = self.check_expr(&condition, &mut leaves)?;
             self.points[id].checks.push(Check { leaves, condition, text, message: message.clone() });
+        }
+        if let Some(each) = &info.each {
+            let mut numbers = [0; 2];
+            for (number, (name, of)) in numbers.iter_mut().zip(each) {
+                let of = self.resolver.expr(of, inside, None)?;
+                let value = CaptureValue::Number(self.open(&of)?);
+                let text = format!("{}s", name.node);
+                *number = self.capture(id, Capture { text, value, ty: Type::Int });
+            }
+            self.points[id].each = Some(numbers);
         }
         match self.points[id].gate {
             Gate::Run => Ok(()),
@@ -113,6 +124,8 @@ impl<'a> Lowering<'a> {
             Kind::Has(a) if a.ty.is_pointer() => Expr::Cmp(CmpOp::Ne, Box::new([self.open(a)?, Expr::Const(0)])),
             Kind::Has(a) => Expr::Has(Box::new(self.open(a)?)),
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.open(a)?), enum_of(&a.ty), p.clone()),
+            Kind::Float32(a) => Expr::Float32(Box::new(self.open(a)?)),
+            Kind::AddressOf(a) => self.open(a)?,
             _ => return Err(cannot(e)),
         })
     }
@@ -166,6 +179,18 @@ impl<'a> Lowering<'a> {
                 let accum = Accum { text: self.text_of(e), how: a.how, of: a.of, value };
                 Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
             }
+            Kind::Element(owner, i) if *owner == point => Expr::Element(*i),
+            Kind::Float32(a) => Expr::Float32(Box::new(self.close(a, point)?)),
+            Kind::AddressOf(a) => self.close(a, point)?,
+            Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
+                base: Box::new(self.close(base, point)?),
+                place: place.clone(),
+                index: match index {
+                    Some((i, scale)) => Some((Box::new(self.close(i, point)?), *scale)),
+                    None => None,
+                },
+                mem: *mem,
+            },
             Kind::Series(owner, s) => {
                 self.need_for(*owner, e)?;
                 let inputs = s.inputs.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;

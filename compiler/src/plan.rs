@@ -51,6 +51,8 @@ pub struct Point {
     pub state_by: Vec<Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<Expr>,
+    /// Captures that are the numbers of rows and of columns, where its events are a matrix's elements.
+    pub each: Option<[usize; 2]>,
     /// Points that may enclose it, innermost first.
     pub within: Vec<PointId>,
     /// When its events count.
@@ -173,6 +175,9 @@ pub struct Check {
     pub message: String,
 }
 
+/// One, as the kernel has ratios: signed fixed-point numbers with 32 bits behind the point.
+pub const FIXED_ONE: i64 = 1 << 32;
+
 /// A number the kernel computes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expr {
@@ -205,6 +210,10 @@ pub enum Expr {
     Dur,
     /// When a point's open record began.
     Start(PointId),
+    /// The number of the row (0) or column (1) of the element at hand.
+    Element(usize),
+    /// The fixed-point number that these bits of a single-precision float are: see [`FIXED_ONE`].
+    Float32(Box<Expr>),
     /// Process id.
     Pid,
     /// Thread id.
@@ -350,6 +359,8 @@ pub struct Slot {
     pub of: Option<Expr>,
     /// Whether `of` may be absent, in which case it is skipped.
     pub nullable: bool,
+    /// Whether it is a ratio, kept as a fixed-point number: see [`FIXED_ONE`].
+    pub fixed: bool,
 }
 
 /// How part of a row's value is kept.

@@ -99,6 +99,12 @@ pub enum Kind {
     Readable(Box<Typed>),
     /// It is not absent.
     Has(Box<Typed>),
+    /// The number of the row (0) or column (1) of the element at hand.
+    Element(PointId, usize),
+    /// The number that these bits are as a single-precision float: a ratio.
+    Float32(Box<Typed>),
+    /// A pointer as a number.
+    AddressOf(Box<Typed>),
 }
 
 /// A place behind a pointer: a field, whose offset the target decides, and bytes from there.
@@ -191,9 +197,16 @@ pub enum SeriesHow {
     /// On the first event whose second input holds: from the start of the first event whose first input holds, as long as
     /// each event's third input is the one before's fourth plus one.
     SinceFirst,
+    /// The sum of the input over the events before.
+    SumBefore,
 }
 
 impl SeriesHow {
+    /// Whether it is a time, not a number.
+    pub fn is_time(self) -> bool {
+        !matches!(self, Self::Ordinal | Self::SumBefore)
+    }
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
@@ -201,6 +214,7 @@ impl SeriesHow {
             Self::SinceEnd => "since_end",
             Self::SincePos => "since_pos",
             Self::SinceFirst => "since_first",
+            Self::SumBefore => "sum_before",
         }
     }
 }
@@ -244,7 +258,7 @@ impl Typed {
             Kind::If(all) => all.iter().collect(),
             Kind::Arith(_, all) | Kind::Cmp(_, all) | Kind::And(all) | Kind::Or(all) => all.iter().collect(),
             Kind::Not(a) | Kind::Neg(a) | Kind::Matches(a, _) | Kind::NumberAfter(a, _) => vec![a],
-            Kind::Readable(a) | Kind::Has(a) => vec![a],
+            Kind::Readable(a) | Kind::Has(a) | Kind::Float32(a) | Kind::AddressOf(a) => vec![a],
             Kind::Select(a, cases) => std::iter::once(&**a).chain(cases.iter().map(|(_, v)| v)).collect(),
             Kind::Int(_)
             | Kind::Float(_)
@@ -257,6 +271,7 @@ impl Typed {
             | Kind::Dur(_)
             | Kind::Start(_)
             | Kind::Common(_)
+            | Kind::Element(..)
             | Kind::Accum(..) => Vec::new(),
         }
     }
@@ -294,7 +309,7 @@ impl Typed {
                 all.iter_mut().for_each(|e| e.move_to(span));
             }
             Kind::Not(a) | Kind::Neg(a) | Kind::Matches(a, _) | Kind::NumberAfter(a, _) => a.move_to(span),
-            Kind::Readable(a) | Kind::Has(a) => a.move_to(span),
+            Kind::Readable(a) | Kind::Has(a) | Kind::Float32(a) | Kind::AddressOf(a) => a.move_to(span),
             Kind::Select(a, cases) => {
                 a.move_to(span);
                 cases.iter_mut().for_each(|(_, v)| v.move_to(span));
@@ -307,13 +322,18 @@ impl Typed {
     pub fn stage(&self) -> Stage {
         match &self.kind {
             Kind::Arg(point, _) => return Stage::Open(*point),
-            Kind::Dur(_) | Kind::Start(_) | Kind::Accum(..) | Kind::Series(..) => return Stage::Close,
+            Kind::Dur(_) | Kind::Start(_) | Kind::Accum(..) | Kind::Series(..) | Kind::Element(..) => {
+                return Stage::Close;
+            }
+            Kind::Float32(a) => return a.stage(),
             Kind::Common(Common::Comm) => return Stage::User,
             Kind::Common(_) => return Stage::Close,
             Kind::Float(_) | Kind::Str(_) => return Stage::User,
             _ => {}
         }
-        if !self.ty.is_kernel_number() {
+        // Ratios are made of floats in the target's memory only; the kernel has no arithmetic for them.
+        let is_ratio = self.ty == Type::Ratio && matches!(self.kind, Kind::Int(_) | Kind::If(_) | Kind::First(_));
+        if !self.ty.is_kernel_number() && !is_ratio {
             return Stage::User;
         }
         let mut stage = match &self.kind {
@@ -352,7 +372,7 @@ impl Typed {
     /// The point whose arguments its leaves belong to, if it has one.
     pub fn owner(&self) -> Option<PointId> {
         match &self.kind {
-            Kind::Arg(p, _) | Kind::Dur(p) | Kind::Start(p) | Kind::Accum(p, _) | Kind::Series(p, _) => Some(*p),
+            Kind::Arg(p, _) | Kind::Element(p, _) | Kind::Dur(p) | Kind::Start(p) | Kind::Accum(p, _) | Kind::Series(p, _) => Some(*p),
             _ => self.children().into_iter().find_map(Typed::owner),
         }
     }
@@ -422,6 +442,9 @@ impl fmt::Display for Typed {
             }
             Kind::Concat(all) => list(f, "concat", &all.iter().collect::<Vec<_>>()),
             Kind::Readable(a) => write!(f, "readable({a})"),
+            Kind::Element(_, i) => f.write_str(["row", "column"][(*i).min(1)]),
+            Kind::Float32(a) => write!(f, "f32({a})"),
+            Kind::AddressOf(a) => write!(f, "address({a})"),
             Kind::Has(a) => write!(f, "has({a})"),
         }
     }

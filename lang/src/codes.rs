@@ -106,5 +106,6 @@ codes! {
     PI0322 "the table has no such column",
     PI0323 "a setting is out of range",
     PI0324 "the keys are too large",
+    PI0325 "fields of different moments",
     PI0401 "not supported yet",
 }

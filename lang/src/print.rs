@@ -266,6 +266,11 @@ impl Printer {
                 format!("state by {}", keys.iter().map(|k| self.expr(k)).collect::<Vec<_>>().join(", "))
             }
             PointStmtKind::Only(condition) => format!("only {}", self.expr(condition)),
+            PointStmtKind::Each { row, rows, column, columns } => {
+                let (rows, columns) = (self.expr(rows), self.expr(columns));
+                format!("each ({} < {rows}, {} < {columns})", row.node, column.node)
+            }
+            PointStmtKind::Variant(of) => format!("variant {}", of.node),
             PointStmtKind::Within(points) => format!("within {}", names(points)),
             PointStmtKind::Pattern(fields) => format!("pattern {}", names(fields)),
             PointStmtKind::Let(def) => return self.let_def(def, stmt.span),

@@ -139,6 +139,9 @@ pub struct Code {
     pub relocs: Vec<Reloc>,
 }
 
+/// `BPF_JMP | BPF_JCOND`
+pub(crate) const MAY_GOTO: u8 = 0xe5;
+
 impl Code {
     /// Number of different maps it names.
     #[must_use]
@@ -331,6 +334,13 @@ impl Asm {
     pub fn jump_if_imm(&mut self, op: Jump, a: Reg, imm: i32, to: Label) {
         self.fixups.push((self.insns.len(), to));
         self.emit(0x05 | op.op(), a, Reg(0), 0, imm);
+    }
+
+    /// Goes on, unless the kernel has had enough of a loop (some millions of rounds, or a quarter of a second): then jumps.
+    /// With it a loop needs no bound that the verifier could follow. Since Linux 6.9.
+    pub fn may_goto(&mut self, to: Label) {
+        self.fixups.push((self.insns.len(), to));
+        self.emit(MAY_GOTO, Reg(0), Reg(0), 0, 0);
     }
 
     /// Calls a helper.

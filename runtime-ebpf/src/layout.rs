@@ -131,6 +131,8 @@ pub struct PointLayout {
     pub accums: Vec<i16>,
     /// Offsets of carried values.
     pub series: Vec<i16>,
+    /// Offsets of the numbers of row and column at hand (rows).
+    pub element: [i16; 2],
     /// Offset of the place where keys are put together.
     pub scratch: i16,
     /// Offsets of values in a layout sample, per check and leaf.
@@ -198,6 +200,9 @@ impl Layout {
                 l.captures = p.captures.iter().map(|c| take(c.bytes())).collect();
                 l.accums = p.accums.iter().map(|_| take(8)).collect();
                 l.series = p.series.iter().map(|_| take(8)).collect();
+                if p.template == Template::Rows {
+                    l.element = [take(8), take(8)];
+                }
                 let scratch = plan
                     .tables
                     .iter()

@@ -40,6 +40,7 @@ pub fn actions_of(actions: &[Action], plan: &Plan) -> String {
         let verb = match (action, point.template) {
             (Action::Stop(_), _) => "close",
             (Action::Start(..), Template::Enter) => "count",
+            (Action::Start(..), Template::Rows) => "count each of",
             (Action::Start(..), Template::Span) => "open",
             (Action::Start(..), Template::Sequence) => "close and open",
         };

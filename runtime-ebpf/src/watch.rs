@@ -12,11 +12,14 @@ pub struct Watch {
     /// Category and name of the tracepoint.
     pub tracepoint: (&'static str, &'static str),
     /// Its code; refers to [`MapId::Watched`] (4-byte process id to 4-byte flag: stop it) and [`MapId::WatchEvents`].
+    /// Whoever takes a process off the map and **then** sends it a SIGCONT can be sure that it is not left stopped.
     pub code: Code,
 }
 
 /// `SIGSTOP`
 const SIGSTOP: i64 = 19;
+/// `SIGCONT`
+const SIGCONT: i64 = 18;
 /// `PROT_EXEC`
 const PROT_EXEC: i32 = 4;
 
@@ -55,6 +58,14 @@ fn program(mmap: bool, namespace: Option<(u64, u64)>) -> Result<Code, BuildError
     asm.jump_if_imm(Jump::Eq, R0, 0, tell);
     // Delivered on the way back from the system call: the mapping is there by then.
     asm.load_imm(R1, SIGSTOP);
+    asm.call(helper::SEND_SIGNAL);
+    // If it was taken off the map since, the SIGCONT that follows may have come before our SIGSTOP; then this is seen
+    // here, since both signals were sent under one lock, and the stop is taken back before it is delivered.
+    asm.load_map(R1, MapId::Watched);
+    asm.stack_address(R2, key);
+    asm.call(helper::MAP_LOOKUP_ELEM);
+    asm.jump_if_imm(Jump::Ne, R0, 0, tell);
+    asm.load_imm(R1, SIGCONT);
     asm.call(helper::SEND_SIGNAL);
     asm.place(tell);
     asm.load_map(R1, MapId::WatchEvents);

@@ -4,7 +4,6 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use super::{Resolved, Resolver, Scope};
-use crate::catalogue::Template;
 use crate::faults::{HelpNear, consequence};
 use crate::typed::{Common, Kind, PointId, Typed};
 use crate::types::Type;
@@ -70,6 +69,11 @@ impl Resolver<'_> {
     }
 
     pub(super) fn argument(&self, point: PointId, name: &str, _span: Span) -> Option<(Type, Kind)> {
+        if let Some(each) = &self.catalogue.points[point].each
+            && let Some(i) = each.iter().position(|(n, _)| n.node == name)
+        {
+            return Some((Type::Int, Kind::Element(point, i)));
+        }
         let arg = self.catalogue.points[point].starts.iter().flat_map(|s| &s.args).find(|a| a.name == name)?;
         Some((arg.ty.clone(), Kind::Arg(point, name.to_owned())))
     }
@@ -85,7 +89,7 @@ impl Resolver<'_> {
         }
         let info = &self.catalogue.points[point];
         let (kind, ty) = match name {
-            "dur" if info.template != Template::Enter => (Kind::Dur(point), Type::Duration),
+            "dur" if info.template.lasts() => (Kind::Dur(point), Type::Duration),
             "time" => (Kind::Start(point), Type::Duration),
             "pid" => (Kind::Common(Common::Pid), Type::Int),
             "tid" => (Kind::Common(Common::Tid), Type::Int),
@@ -100,7 +104,7 @@ impl Resolver<'_> {
     pub fn names_at(&self, point: PointId) -> Vec<String> {
         let info = &self.catalogue.points[point];
         let mut names: Vec<String> = info.fields.keys().cloned().collect();
-        if info.template != Template::Enter {
+        if info.template.lasts() {
             names.push("dur".to_owned());
         }
         names.extend(["time", "pid", "tid", "cpu", "comm"].map(str::to_owned));

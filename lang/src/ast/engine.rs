@@ -63,7 +63,7 @@ pub struct EnumVariant {
 pub struct PointDef {
     /// The name.
     pub name: Ident,
-    /// `enter`, `span` or `sequence`.
+    /// `enter`, `span`, `sequence` or `rows`.
     pub template: Ident,
     /// What stands in the braces, in order.
     pub stmts: Vec<PointStmt>,
@@ -112,6 +112,19 @@ pub enum PointStmtKind {
     StateBy(Vec<Expr>),
     /// `only (p.ith = 0)`: hits that do not satisfy it are left at once.
     Only(Expr),
+    /// `each (row < N, rank < M)`: an event for every element of a matrix of N rows and M columns.
+    Each {
+        /// The name of the row's number.
+        row: Ident,
+        /// How many rows there are.
+        rows: Expr,
+        /// The name of the column's number.
+        column: Ident,
+        /// How many columns there are.
+        columns: Expr,
+    },
+    /// `variant NAME`: stands in for that point where fields are asked for that only this one has.
+    Variant(Ident),
     /// `within ggml_graph, llama_ubatch`: the points that may enclose this one, innermost first.
     Within(Vec<Ident>),
     /// `pattern op, op2`: the fields that a pattern without a field name is held against; any may match.

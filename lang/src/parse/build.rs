@@ -192,5 +192,7 @@ fn is_noise(rule: Rule) -> bool {
             | R::kw_check
             | R::kw_never
             | R::kw_silent
+            | R::kw_each
+            | R::kw_variant
     )
 }

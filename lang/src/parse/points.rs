@@ -35,6 +35,16 @@ impl Builder<'_> {
             }
             Rule::state_by => PointStmtKind::StateBy(children(node).map(|n| self.expr(n)).collect::<Option<_>>()?),
             Rule::only => PointStmtKind::Only(self.expr(children(node).next()?)?),
+            Rule::each => {
+                let mut parts = children(node);
+                PointStmtKind::Each {
+                    row: self.ident(&parts.next()?),
+                    rows: self.expr(parts.next()?)?,
+                    column: self.ident(&parts.next()?),
+                    columns: self.expr(parts.next()?)?,
+                }
+            }
+            Rule::variant_of => PointStmtKind::Variant(self.ident(&children(node).next()?)),
             Rule::within => PointStmtKind::Within(self.names(node)),
             Rule::matched => PointStmtKind::Pattern(self.names(node)),
             Rule::let_def => PointStmtKind::Let(self.let_def(node)?),

@@ -60,6 +60,18 @@ impl Emit<'_> {
                 self.asm.load(8, R0, FP, self.dur);
                 false
             }
+            Expr::Element(i) => {
+                self.asm.load(8, R0, RECORD, self.layout.points[point].element[*i]);
+                false
+            }
+            Expr::Float32(bits) => {
+                let end = self.asm.label();
+                let nullable = self.number(bits, point, phase);
+                self.skip_absent(nullable, end);
+                self.fixed_point();
+                self.asm.place(end);
+                true
+            }
             Expr::Pid => {
                 self.asm.load(8, R0, FP, self.pid_tgid);
                 self.asm.alu_imm(Alu::Rsh, R0, 32);
@@ -177,7 +189,7 @@ impl Emit<'_> {
         }
     }
 
-    fn absent(&mut self) -> Nullable {
+    pub(crate) fn absent(&mut self) -> Nullable {
         self.asm.load_imm(R0, ABSENT);
         true
     }

@@ -6,6 +6,7 @@ mod block;
 mod expr;
 mod record;
 mod row;
+mod rows;
 mod template;
 
 pub(crate) use record::{SERIES_KEY, SERIES_VALUE};

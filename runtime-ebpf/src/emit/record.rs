@@ -173,6 +173,11 @@ impl Emit<'_> {
         self.asm.store(FP, self.dur, R0);
         self.count_point(point, PointCounter::Events);
         self.close_series(point);
+        self.tell(point);
+    }
+
+    /// Tells enclosing records and tables of the event at hand.
+    pub(crate) fn tell(&mut self, point: PointId) {
         self.gather(point);
         let tables: Vec<usize> = (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].point == point).collect();
         for (bit, table) in tables.into_iter().enumerate() {
@@ -249,6 +254,18 @@ impl Emit<'_> {
                     self.asm.store(RECORD, at, R2);
                 }
                 SeriesHow::SincePos => {}
+                SeriesHow::SumBefore => {
+                    let by = self.asm.alloc(8);
+                    self.number(&s.inputs[0], point, Phase::Close);
+                    self.asm.store(FP, by, R0);
+                    self.series_value(point, i, none);
+                    self.asm.load(8, R1, R0, series::COUNT);
+                    self.asm.store(RECORD, at, R1);
+                    self.asm.load(8, R2, FP, by);
+                    self.asm.alu(Alu::Add, R1, R2);
+                    self.asm.store(R0, series::COUNT, R1);
+                    self.asm.release(8);
+                }
                 SeriesHow::SinceFirst => self.open_since_first(s, point, i, none),
             }
             self.asm.place(none);
@@ -261,7 +278,7 @@ impl Emit<'_> {
             let at = self.layout.points[point].series[i];
             let none = self.asm.label();
             match s.how {
-                SeriesHow::Ordinal => {}
+                SeriesHow::Ordinal | SeriesHow::SumBefore => {}
                 SeriesHow::SinceEnd => {
                     self.series_value(point, i, none);
                     self.asm.store(R0, series::LAST_END, NOW);

@@ -3,6 +3,7 @@
 //! - `enter`: an event at the entry.
 //! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it.
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
+//! - `rows`: an event per element of a matrix, at the entry; see `rows.rs`.
 //! - `check`: values of the first hits, for the layout check.
 
 use profinfer_compiler::catalogue::Template;
@@ -28,6 +29,7 @@ impl Emit<'_> {
             Template::Sequence => self.sequence_start(point, start, end)?,
             Template::Span => self.span_start(point, start, end)?,
             Template::Enter => self.enter(point, start, end)?,
+            Template::Rows => self.rows(point, start, end)?,
         }
         self.asm.jump(end);
         self.asm.place(before_record);
@@ -42,12 +44,12 @@ impl Emit<'_> {
         match self.plan.points[point].template {
             Template::Sequence => self.sequence_stop(point, end),
             Template::Span => self.span_stop(point, end),
-            Template::Enter => {}
+            Template::Enter | Template::Rows => {}
         }
         self.asm.place(end);
     }
 
-    fn only(&mut self, point: PointId, start: usize, end: Label) {
+    pub(crate) fn only(&mut self, point: PointId, start: usize, end: Label) {
         if let Some(only) = &self.plan.points[point].only {
             let nullable = self.number(only, point, Phase::Open { start, stored: 0 });
             self.truth(nullable);
@@ -56,7 +58,7 @@ impl Emit<'_> {
     }
 
     /// Goes to `end` unless an event of the point that begins now counts. The slot is in r7.
-    fn gate(&mut self, point: PointId, end: Label) {
+    pub(crate) fn gate(&mut self, point: PointId, end: Label) {
         let running = |this: &mut Self| {
             this.asm.load_map_value(R0, MapId::Counters, counter::GATE * 8);
             this.asm.load(8, R0, R0, 0);
@@ -88,13 +90,13 @@ impl Emit<'_> {
         }
     }
 
-    fn record_address(&mut self, point: PointId) {
+    pub(crate) fn record_address(&mut self, point: PointId) {
         self.asm.mov(RECORD, SLOT);
         self.asm.alu_imm(Alu::Add, RECORD, i32::from(self.layout.points[point].in_slot));
     }
 
     /// A failed read while the record was being filled: it stays closed.
-    fn failed_in_record(&mut self, fail: Label, to: Label) {
+    pub(crate) fn failed_in_record(&mut self, fail: Label, to: Label) {
         let over = self.asm.label();
         self.asm.jump(over);
         self.asm.place(fail);

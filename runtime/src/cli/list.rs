@@ -156,6 +156,7 @@ fn point(page: &mut Page, catalogue: &Catalogue, id: usize, seen: Option<&Seen>)
 fn about(page: &mut Page, point: &Point) {
     let kind = match point.template {
         Template::Enter => "enter: an event per call, at its entry",
+        Template::Rows => "rows: an event per element of a matrix, at a call's entry",
         Template::Span => "span: an event per call, from entry to return",
         Template::Sequence => "sequence: an event from each start to the next, or to an end",
     };

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use profinfer_compiler::QUANTILE_K;
-use profinfer_compiler::plan::{ColumnExpr, SlotHow, SortBy, Table};
+use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, SlotHow, SortBy, Table};
 use profinfer_compiler::types::{ArithOp, Type};
 use profinfer_ebpf::layout::bucket_range;
 
@@ -153,18 +153,27 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
         SlotValue::Number(n) => *n,
         SlotValue::Buckets(_) => 0,
     };
+    // Ratios are fixed-point numbers in the kernel.
+    let scaled = |i: usize| match table.slots[i].fixed {
+        true => plain(i) as f64 / FIXED_ONE as f64,
+        false => plain(i) as f64,
+    };
     let lacks = |present: &Option<usize>| present.is_some_and(|p| plain(p) == 0);
     let quotient = |a: f64, b: f64| if b == 0.0 { Number::Absent } else { Number::Float(a / b) };
     match e {
         ColumnExpr::Slot(i, present) => {
             let empty = lacks(present)
                 || matches!((table.slots[*i].how, plain(*i)), (SlotHow::Min, i64::MAX) | (SlotHow::Max, i64::MIN));
-            if empty { Number::Absent } else { Number::Int(plain(*i)) }
+            match empty {
+                true => Number::Absent,
+                false if table.slots[*i].fixed => Number::Float(scaled(*i)),
+                false => Number::Int(plain(*i)),
+            }
         }
-        ColumnExpr::Avg(sum, n) => quotient(plain(*sum) as f64, plain(*n) as f64),
+        ColumnExpr::Avg(sum, n) => quotient(scaled(*sum), plain(*n) as f64),
         ColumnExpr::Share(_, present) | ColumnExpr::Rate(_, present) if lacks(present) => Number::Absent,
         ColumnExpr::Share(i, _) => quotient(plain(*i) as f64, totals[*i] as f64),
-        ColumnExpr::Rate(i, _) => quotient(plain(*i) as f64, wall_ns as f64),
+        ColumnExpr::Rate(i, _) => quotient(scaled(*i), wall_ns as f64),
         ColumnExpr::Quantile(i, p) => quantile(*i, *p, table, slots),
         ColumnExpr::Hist(_) => Number::Absent,
         ColumnExpr::Const(x) => {

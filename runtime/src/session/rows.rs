@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use profinfer_compiler::eval::{Value, eval, truth};
-use profinfer_compiler::plan::{SlotHow, Table};
+use profinfer_compiler::plan::{FIXED_ONE, SlotHow, Table};
 use profinfer_compiler::types::Type;
 use profinfer_ebpf::TargetFacts;
 use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout};
@@ -183,6 +183,7 @@ pub fn decode(bytes: &[u8], ty: &Type, facts: &TargetFacts) -> Value {
     match ty {
         _ if n == ABSENT || n == 0 && ty.is_pointer() => Value::Absent,
         Type::Bool => Value::Bool(n != 0),
+        Type::Ratio => Value::Float(n as f64 / FIXED_ONE as f64),
         Type::Enum(of) => Value::Text(facts.word(of, n).map_or_else(|| n.to_string(), str::to_owned)),
         _ => Value::Int(n),
     }

@@ -72,8 +72,9 @@ impl Held {
         if let Some(caller) = Caller::from_sudo().filter(|_| !options.keep_root) {
             caller.apply_to(&mut command);
         }
-        // SAFETY: between fork and exec only one system call is made, which takes no memory.
-        unsafe { command.pre_exec(trace_me) };
+        let us = std::process::id();
+        // SAFETY: between fork and exec only two system calls are made, and no memory is taken.
+        unsafe { command.pre_exec(move || trace_me(us)) };
 
         let (started, start) = mpsc::channel();
         let (release, released) = mpsc::channel();
@@ -240,8 +241,12 @@ fn stop_after_exec(pid: u32) -> Result<(), StartError> {
     }
 }
 
-fn trace_me() -> io::Result<()> {
-    ptrace(libc::PTRACE_TRACEME, 0, 0)
+/// Has `parent` trace us, if that is still our parent.
+fn trace_me(parent: u32) -> io::Result<()> {
+    ptrace(libc::PTRACE_TRACEME, 0, 0)?;
+    // If it was killed before, whoever we fell to traces us now, and would let us stand at `exec` for ever.
+    // SAFETY: takes nothing and cannot fail.
+    if unsafe { libc::getppid() } == raw(parent) { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
 }
 
 /// A request that takes a number and no memory.

@@ -62,7 +62,7 @@ pub(super) fn common(template: Template) -> Vec<FieldText> {
         field("cpu", "int", "The CPU on which it ended."),
         field("comm", "string", "The name of the thread that began it."),
     ];
-    if template != Template::Enter {
+    if template.lasts() {
         fields.insert(0, field("dur", "duration", "How long it took."));
     }
     fields
