@@ -94,6 +94,9 @@ impl Resolver<'_> {
                 })
             }
             ("sum_of" | "count_of" | "last_of", [of]) if scope.inside => self.accum(&name.node, &of.value, span, scope),
+            ("gap", _) => Err(Diagnostic::error("PI0306", "`gap` stands in an aggregation")
+                .at(span, "here")
+                .help("usage: hist(gap(x)), avg(gap(x)): x less that of the event before with the same key")),
             (n, _) if AGGREGATES.contains(&n) => Err(aggregate(n, span)),
             (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),

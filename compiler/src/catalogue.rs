@@ -103,6 +103,8 @@ pub struct Placed {
 /// An enum.
 #[derive(Debug, Clone)]
 pub struct Enum {
+    /// Its `///` lines.
+    pub docs: Vec<String>,
     /// The symbol of the table of names in the target; none if the numbers are fixed.
     pub table: Option<String>,
     /// Names and numbers as the description lists them.
@@ -260,7 +262,7 @@ impl Catalogue {
                     c.structs.entry(s.name.node.clone()).or_default();
                 }
                 ast::ItemKind::Enum(e) => {
-                    let known = c.enums.insert(e.name.node.clone(), read_enum(e));
+                    let known = c.enums.insert(e.name.node.clone(), read_enum(e, &item.docs));
                     errors.extend(known.map(|_| twice(&e.name.node, e.name.span)));
                 }
                 ast::ItemKind::Point(p) => {
@@ -456,9 +458,12 @@ impl Catalogue {
             }
         }
         if point.each.is_some() != (template == Template::Rows) {
-            return Err(Diagnostic::error("PI0210", format!("`each` and the template `rows` go together in `{}`", point.name))
-                .at(p.name.span, "has one of them")
-                .help("write: point x : rows { start … each (row < N, column < M) … }"));
+            return Err(Diagnostic::error(
+                "PI0210",
+                format!("`each` and the template `rows` go together in `{}`", point.name),
+            )
+            .at(p.name.span, "has one of them")
+            .help("write: point x : rows { start … each (row < N, column < M) … }"));
         }
         if point.starts.is_empty() {
             return Err(Diagnostic::error("PI0210", format!("point `{}` has no `start`", point.name))
@@ -478,7 +483,7 @@ fn mem_of(t: &ast::TypeRef) -> Option<Mem> {
     }
 }
 
-fn read_enum(e: &ast::EnumDef) -> Enum {
+fn read_enum(e: &ast::EnumDef, docs: &[String]) -> Enum {
     let mut next = 0;
     let mut words = IndexMap::new();
     for v in &e.variants {
@@ -486,7 +491,7 @@ fn read_enum(e: &ast::EnumDef) -> Enum {
         words.insert(v.name.node.clone(), n);
         next = n.saturating_add(1);
     }
-    Enum { table: e.table.as_ref().map(|t| t.node.clone()), words }
+    Enum { docs: docs.to_vec(), table: e.table.as_ref().map(|t| t.node.clone()), words }
 }
 
 fn read_condition(e: &ast::Expr) -> Result<Exports, Diagnostic> {

@@ -16,9 +16,9 @@ use crate::lower::Lowering;
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
 use crate::resolve::{AGGREGATES, Resolver, Scope};
-use crate::variants::variant;
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::Type;
+use crate::variants::variant;
 
 /// Bytes of keys at most: the kernel's hashes take 512, a histogram's bucket 8 of them.
 const MAX_KEY_BYTES: u32 = 504;
@@ -26,18 +26,8 @@ const MAX_KEY_BYTES: u32 = 504;
 const MAX_LIMIT: u64 = 10_000_000;
 
 /// Points that are described in the language's reference and not in an engine description yet.
-const LATER_POINTS: &[&str] = &[
-    "enter",
-    "span",
-    "tracepoint",
-    "profile",
-    "ggml_work",
-    "moe_route",
-    "tensor_copy",
-    "page_fault",
-    "disk_read",
-    "off_cpu",
-];
+const LATER_POINTS: &[&str] =
+    &["enter", "span", "tracepoint", "profile", "ggml_work", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {
@@ -310,7 +300,12 @@ impl<'a> Clauses<'a> {
                     .help("a name takes 64 bytes, and so does each name that `layer` or `part` is made from");
             self.errors.push(d);
         }
+        let streamed = slots.iter().any(|s| s.how.is_streamed() || s.gap);
+        let apart = slots.iter().any(|s| s.how == plan::SlotHow::Lru || s.gap);
+        let context = if apart { self.context(point, group.span) } else { None };
         let table = Table {
+            streamed,
+            context,
             name: String::new(),
             shown_with: self.tables.len(),
             point,
@@ -326,6 +321,14 @@ impl<'a> Clauses<'a> {
             span: group.span,
         };
         (table, self.errors.len() == faults)
+    }
+
+    /// What tells the contexts of a process apart, where the point knows it.
+    fn context(&mut self, point: PointId, span: Span) -> Option<plan::Expr> {
+        let name = ast::Expr { kind: ExprKind::Name("context".to_owned()), span };
+        let context = self.resolver.expr(&name, Scope::clause(point), None).ok()?;
+        let context = self.lowering.close(&context, point);
+        self.keep(context)
     }
 
     fn keys(&mut self, point: PointId, by: &[ast::Column], key: &mut Vec<KeyField>) -> Vec<OutKey> {

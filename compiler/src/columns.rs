@@ -25,6 +25,8 @@ pub(crate) struct Columns<'c, 'a> {
     uniform: bool,
     /// Where each column is written.
     spans: Vec<Span>,
+    /// The operand at hand is the gap of what it says.
+    gap: bool,
 }
 
 impl<'c, 'a> Columns<'c, 'a> {
@@ -34,7 +36,16 @@ impl<'c, 'a> Columns<'c, 'a> {
         point: PointId,
         uniform: bool,
     ) -> Self {
-        Self { resolver, lowering, point, slots: Vec::new(), columns: Vec::new(), uniform, spans: Vec::new() }
+        Self {
+            resolver,
+            lowering,
+            point,
+            slots: Vec::new(),
+            columns: Vec::new(),
+            uniform,
+            spans: Vec::new(),
+            gap: false,
+        }
     }
 
     /// The slots, the columns, and where each of these is written.
@@ -83,7 +94,7 @@ impl<'c, 'a> Columns<'c, 'a> {
             ExprKind::Paren(inner) => self.column(inner),
             ExprKind::Unary(UnaryOp::Neg, inner) => {
                 let (value, ty) = self.column(inner)?;
-                if matches!(value, ColumnExpr::Hist(_)) {
+                if is_picture(&value) {
                     return Err(not_a_number(e.span));
                 }
                 Ok((ColumnExpr::Neg(Box::new(value)), ty))
@@ -102,7 +113,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                     }
                 };
                 let ((va, ta), (vb, tb)) = (self.column(a)?, self.column(b)?);
-                if matches!(va, ColumnExpr::Hist(_)) || matches!(vb, ColumnExpr::Hist(_)) {
+                if is_picture(&va) || is_picture(&vb) {
                     return Err(not_a_number(e.span));
                 }
                 let ty = arithmetic(op, &ta, &tb).ok_or_else(|| {
@@ -153,7 +164,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                 .at(span, "here")
                 .help(format!("usage: {text}"))
         };
-        let one = |this: &Self| match args {
+        let one = |this: &mut Self| match args {
             [only] if only.name.is_none() => this.operand(&only.value),
             _ => Err(usage(&format!("{name}(x)"))),
         };
@@ -227,8 +238,56 @@ impl<'c, 'a> Columns<'c, 'a> {
                 }
                 _ => Err(usage("quantile(x, 0.5)")),
             },
+            "last" => {
+                let of = one(self)?;
+                let (slot, _) = self.number_slot(SlotHow::Last, &of)?;
+                Ok((ColumnExpr::Slot(slot, None), of.ty))
+            }
+            "distinct" => {
+                let slot = self.values_slot(SlotHow::Distinct, args, || usage("distinct(x)"))?;
+                Ok((ColumnExpr::Distinct(slot), Type::Int))
+            }
+            "lru" => {
+                let slot = self.values_slot(SlotHow::Lru, args, || usage("lru(x)"))?;
+                Ok((ColumnExpr::Lru(slot), Type::Ratio))
+            }
+            "slope" => {
+                let [of, against] = args else { return Err(usage("slope(y, x)")) };
+                let of = self.operand(&of.value)?;
+                let against = self.operand(&against.value)?;
+                if std::mem::take(&mut self.gap) || of.ty == Type::Ratio || against.ty == Type::Ratio {
+                    return Err(not_yet("the slope of a gap or a ratio", span));
+                }
+                let ty = arithmetic(ArithOp::Div, &of.ty, &against.ty).unwrap_or(Type::Ratio);
+                let [of, against] = [of, against].map(|e| self.lowering.close(&e, self.point));
+                let slot = Slot {
+                    how: SlotHow::Slope,
+                    of: Some(of?),
+                    nullable: true,
+                    fixed: false,
+                    against: Some(against?),
+                    gap: false,
+                };
+                Ok((ColumnExpr::Slope(index_of(&mut self.slots, slot)), ty))
+            }
             later => Err(not_yet(&format!("`{later}`"), span)),
         }
+    }
+
+    /// A slot for values that are told apart, not added up: numbers or words.
+    fn values_slot(
+        &mut self,
+        how: SlotHow,
+        args: &[ast::CallArg],
+        usage: impl Fn() -> Diagnostic,
+    ) -> Result<usize, Diagnostic> {
+        let [of] = args else { return Err(usage()) };
+        let of = self.resolver.expr(&of.value, Scope::clause(self.point), None)?;
+        if !of.ty.is_kernel_number() || of.stage() == Stage::User {
+            return Err(cannot(&of));
+        }
+        let expr = self.lowering.close(&of, self.point)?;
+        Ok(self.slot(how, Some(expr), true))
     }
 
     fn quantile_slot(&mut self, args: &[ast::CallArg], span: Span) -> Result<(Type, usize), Diagnostic> {
@@ -255,8 +314,24 @@ impl<'c, 'a> Columns<'c, 'a> {
         }
     }
 
-    /// A quantity the kernel can add up.
-    fn operand(&self, e: &ast::Expr) -> Result<Typed, Diagnostic> {
+    /// A quantity the kernel can add up, or the `gap` of one.
+    fn operand(&mut self, e: &ast::Expr) -> Result<Typed, Diagnostic> {
+        self.gap = false;
+        if let ExprKind::Call { name, args } = &e.kind
+            && name.node == "gap"
+        {
+            let [of] = args.as_slice() else {
+                return Err(Diagnostic::error("PI0306", "`gap` takes other arguments")
+                    .at(e.span, "here")
+                    .help("usage: gap(x): its difference to the event before with the same key"));
+            };
+            let of = self.operand(&of.value)?;
+            if of.ty == Type::Ratio {
+                return Err(not_yet("the gap of a ratio", e.span));
+            }
+            self.gap = true;
+            return Ok(of);
+        }
         let of = self.resolver.expr(e, Scope::clause(self.point), None)?;
         if of.ty.is_quantity() && of.stage() != Stage::User {
             return Ok(of);
@@ -277,7 +352,7 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     fn slot(&mut self, how: SlotHow, of: Option<Expr>, nullable: bool) -> usize {
-        index_of(&mut self.slots, Slot { how, of, nullable, fixed: false })
+        index_of(&mut self.slots, Slot { how, of, nullable, fixed: false, against: None, gap: false })
     }
 
     /// A slot for `of`, and where it may be absent a count of the events in which it is not.
@@ -285,8 +360,11 @@ impl<'c, 'a> Columns<'c, 'a> {
         let nullable = may_be_absent(of);
         let expr = self.lowering.close(of, self.point)?;
         let fixed = of.ty == Type::Ratio;
-        let slot = index_of(&mut self.slots, Slot { how, of: Some(expr.clone()), nullable, fixed });
-        let present = (nullable || self.uniform).then(|| self.slot(SlotHow::Present, Some(expr), nullable));
+        let gap = std::mem::take(&mut self.gap);
+        let slot = Slot { how, of: Some(expr), nullable: nullable || gap, fixed, against: None, gap };
+        let present = Slot { how: SlotHow::Present, fixed: false, ..slot.clone() };
+        let slot = index_of(&mut self.slots, slot);
+        let present = (nullable || gap || self.uniform).then(|| index_of(&mut self.slots, present));
         Ok((slot, present))
     }
 
@@ -295,7 +373,16 @@ impl<'c, 'a> Columns<'c, 'a> {
             return Err(not_yet("a histogram of ratios", of.span));
         }
         let expr = self.lowering.close(of, self.point)?;
-        Ok(self.slot(SlotHow::Hist(k), Some(expr), may_be_absent(of)))
+        let gap = std::mem::take(&mut self.gap);
+        let slot = Slot {
+            how: SlotHow::Hist(k),
+            of: Some(expr),
+            nullable: may_be_absent(of) || gap,
+            fixed: false,
+            against: None,
+            gap,
+        };
+        Ok(index_of(&mut self.slots, slot))
     }
 }
 
@@ -304,8 +391,13 @@ fn reads_text(e: &Typed) -> bool {
     matches!(e.kind, Kind::NumberAfter(..) | Kind::Select(..)) || e.children().into_iter().any(reads_text)
 }
 
+/// A histogram or a curve: many numbers.
+fn is_picture(e: &ColumnExpr) -> bool {
+    matches!(e, ColumnExpr::Hist(_) | ColumnExpr::Lru(_))
+}
+
 fn not_a_number(span: Span) -> Diagnostic {
-    Diagnostic::error("PI0311", "a histogram is no number to compute with")
+    Diagnostic::error("PI0311", "a histogram or a curve is no number to compute with")
         .at(span, "here")
         .help("use sum(x), avg(x) or quantile(x, 0.5)")
 }

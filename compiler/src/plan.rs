@@ -294,6 +294,10 @@ pub struct Table {
     pub slots: Vec<Slot>,
     /// The columns as shown, over the slots.
     pub columns: Vec<OutColumn>,
+    /// Whether its events are sent one by one, and its rows kept by user space.
+    pub streamed: bool,
+    /// The context of an event, where a slot needs it: what its process is not enough to tell apart.
+    pub context: Option<Expr>,
     /// Rows it may have.
     pub limit: u64,
     /// Whether the script clears it.
@@ -361,6 +365,10 @@ pub struct Slot {
     pub nullable: bool,
     /// Whether it is a ratio, kept as a fixed-point number: see [`FIXED_ONE`].
     pub fixed: bool,
+    /// What it is held against (a slope's other axis).
+    pub against: Option<Expr>,
+    /// Whether not `of` itself is kept but its difference to the event before with the same key, process and context.
+    pub gap: bool,
 }
 
 /// How part of a row's value is kept.
@@ -378,6 +386,28 @@ pub enum SlotHow {
     Max,
     /// Histogram with 2^k buckets per power of two.
     Hist(u32),
+    /// The last one that is not absent. In streamed tables only, as are those that follow.
+    Last,
+    /// The different values.
+    Distinct,
+    /// How deep in a stack of least recent use each value was found, per process and context.
+    Lru,
+    /// Sums for a straight line through the points (`against`, `of`).
+    Slope,
+}
+
+impl SlotHow {
+    /// Whether the kernel cannot keep it in a row: the table's events are sent one by one.
+    pub fn is_streamed(self) -> bool {
+        matches!(self, Self::Last | Self::Distinct | Self::Lru | Self::Slope)
+    }
+}
+
+impl Slot {
+    /// What is sent of an event for it, in a streamed table.
+    pub fn values(&self) -> impl Iterator<Item = &Expr> {
+        self.of.iter().chain(&self.against)
+    }
 }
 
 /// A column as shown.
@@ -400,6 +430,12 @@ pub enum ColumnExpr {
     Avg(usize, usize),
     /// The histogram of a slot.
     Hist(usize),
+    /// How many different values a slot has.
+    Distinct(usize),
+    /// Hit rates of caches of 1, 2, 3 … entries.
+    Lru(usize),
+    /// The slope of the line through a slot's points.
+    Slope(usize),
     /// A quantile of a slot's histogram.
     Quantile(usize, f64),
     /// The slot's part of the table's total; absent as [`Slot`](Self::Slot) is.

@@ -218,7 +218,8 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     out.lines(
         "value",
         t.slots.iter().enumerate().map(|(i, s)| {
-            let place = match slot_bytes(s) {
+            let place = match slot_bytes(s).filter(|_| !t.streamed) {
+                _ if t.streamed => "user space".to_owned(),
                 Some(bytes) => {
                     at += bytes;
                     format!("{:>4} {bytes:>3}B", at - bytes)
@@ -248,7 +249,10 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
             format!("{}: {} = {}{finished}", c.name, word(&c.ty), c.value)
         }),
     );
-    let cleared = if t.cleared { ", in two maps to be swapped" } else { "" };
+    let cleared = if t.cleared && !t.streamed { ", in two maps to be swapped" } else { "" };
+    if t.streamed {
+        out.line("sent", "every event, one by one; rows are kept in user space");
+    }
     out.line("limit", &format!("{} rows{cleared}", t.limit));
 }
 
@@ -261,7 +265,10 @@ fn key_field(plan: &Plan, point: PointId, k: &KeyField) -> String {
 }
 
 fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
-    let of = s.of.as_ref().map_or_else(String::new, kernel);
+    let mut of = s.of.as_ref().map_or_else(String::new, kernel);
+    if s.gap {
+        of = format!("the gap of {of}");
+    }
     let skipped = if s.nullable { ", skipped where absent" } else { "" };
     match s.how {
         SlotHow::Count => "number of events".to_owned(),
@@ -269,6 +276,10 @@ fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
         SlotHow::Sum => format!("sum of {of}{skipped}"),
         SlotHow::Min => format!("smallest {of}{skipped}"),
         SlotHow::Max => format!("largest {of}{skipped}"),
+        SlotHow::Last => format!("last {of}{skipped}"),
+        SlotHow::Distinct => format!("the different {of}"),
+        SlotHow::Lru => format!("depths of {of} in a stack of least recent use"),
+        SlotHow::Slope => format!("line through {of} over {}", s.against.as_ref().map_or_else(String::new, kernel)),
         SlotHow::Hist(0) => format!("histogram of {of}, 1 bucket per power of two{skipped}"),
         SlotHow::Hist(k) => format!("histogram of {of}, {} buckets per power of two{skipped}", 1u32 << k),
     }

@@ -28,11 +28,11 @@ pub(crate) const AGGREGATES: &[&str] = &[
 ];
 
 /// Words of the language that are scalar functions.
-pub(crate) const SCALARS: &[&str] = &["first", "if", "has", "number_after", "match", "concat", "readable", "starts",
-    "i32_at", "f32_at", "address"];
+pub(crate) const SCALARS: &[&str] =
+    &["first", "if", "has", "number_after", "match", "concat", "readable", "starts", "i32_at", "f32_at", "address"];
 
 /// Words that are parsed and will be scalar functions or event columns.
-pub(crate) const LATER: &[&str] = &["gap", "bucket", "print", "slice", "gauge", "node", "stack"];
+pub(crate) const LATER: &[&str] = &["bucket", "print", "slice", "gauge", "node", "stack"];
 
 pub(crate) type Resolved = Result<Typed, Diagnostic>;
 

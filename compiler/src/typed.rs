@@ -372,7 +372,12 @@ impl Typed {
     /// The point whose arguments its leaves belong to, if it has one.
     pub fn owner(&self) -> Option<PointId> {
         match &self.kind {
-            Kind::Arg(p, _) | Kind::Element(p, _) | Kind::Dur(p) | Kind::Start(p) | Kind::Accum(p, _) | Kind::Series(p, _) => Some(*p),
+            Kind::Arg(p, _)
+            | Kind::Element(p, _)
+            | Kind::Dur(p)
+            | Kind::Start(p)
+            | Kind::Accum(p, _)
+            | Kind::Series(p, _) => Some(*p),
             _ => self.children().into_iter().find_map(Typed::owner),
         }
     }

@@ -28,6 +28,8 @@ pub enum MapId {
     Check(PointId),
     /// Processes whose new mappings are watched; the value says whether they are stopped at each.
     Watched,
+    /// Events of streamed tables.
+    Events,
     /// What the watch saw: a process id per record.
     WatchEvents,
 }
@@ -81,6 +83,8 @@ pub enum TableCounter {
     Contended,
     /// Values without a bucket, the histogram being full.
     HistFull,
+    /// Events that were not sent, the ring being full.
+    RingFull,
     /// Which of the two maps of a swapped table is written to: 0 or 1.
     Generation,
 }
@@ -90,14 +94,15 @@ const REACH: u32 = i16::MAX as u32;
 /// Words per point.
 const POINT_WORDS: u32 = 6;
 /// Words per table.
-const TABLE_WORDS: u32 = 5;
+const TABLE_WORDS: u32 = 6;
 
 /// The causes of [`TableCounter`], as reported.
-pub const TABLE_CAUSES: [(TableCounter, &str); 4] = [
+pub const TABLE_CAUSES: [(TableCounter, &str); 5] = [
     (TableCounter::Full, "table_full"),
     (TableCounter::NoMemory, "no_memory"),
     (TableCounter::Contended, "contended"),
     (TableCounter::HistFull, "histogram_full"),
+    (TableCounter::RingFull, "ring_full"),
 ];
 
 /// Where everything lies.
@@ -113,6 +118,8 @@ pub struct Layout {
     pub tables: Vec<TableLayout>,
     /// Bytes of zeros that [`MapId::Fresh`] begins with.
     pub zeros: u32,
+    /// Bytes of [`MapId::Fresh`].
+    fresh_size: u32,
     points_count: u32,
 }
 
@@ -153,6 +160,16 @@ pub mod record {
     pub const CAPTURES: i16 = 24;
 }
 
+/// Offsets in every event of a streamed table. The key follows, then a word per value of each slot, then the context.
+pub mod sent {
+    /// The table's index, 4 bytes, and the process, 4 bytes.
+    pub const HEAD: i16 = 0;
+    /// When it ended, in ns.
+    pub const TIME: i16 = 8;
+    /// The key.
+    pub const KEY: i16 = 16;
+}
+
 /// Where the parts of a row lie.
 #[derive(Debug, Clone)]
 pub struct TableLayout {
@@ -166,6 +183,8 @@ pub struct TableLayout {
     pub value_size: u32,
     /// Where its fresh row lies in [`MapId::Fresh`].
     pub fresh: u32,
+    /// Bytes of an event of it that is sent; 0 if none is. See [`sent`].
+    pub event_size: u32,
 }
 
 impl Layout {
@@ -175,7 +194,7 @@ impl Layout {
     /// [`BuildError::Row`] and [`BuildError::Record`] if something is larger than an instruction can reach into.
     pub fn new(plan: &Plan) -> Result<Layout, BuildError> {
         let mut tables: Vec<TableLayout> = plan.tables.iter().map(table_layout).collect();
-        for (table, layout) in plan.tables.iter().zip(&tables) {
+        for (table, layout) in plan.tables.iter().zip(&tables).filter(|(t, _)| !t.streamed) {
             if layout.value_size > REACH {
                 return Err(BuildError::Row { table: table.name.clone(), bytes: layout.value_size });
             }
@@ -208,7 +227,7 @@ impl Layout {
                     .iter()
                     .zip(&tables)
                     .filter(|(t, _)| t.point == id)
-                    .map(|(_, l)| l.key_size + 8)
+                    .map(|(_, l)| (l.key_size + 8).max(l.event_size))
                     .max()
                     .unwrap_or(0);
                 l.scratch = take(scratch);
@@ -241,8 +260,11 @@ impl Layout {
         let mut at = zeros.next_multiple_of(8);
         for table in &mut tables {
             table.fresh = at;
-            at += table.value_size;
+            if table.event_size == 0 {
+                at += table.value_size;
+            }
         }
+        let fresh_size = at;
         let points_count = points.len() as u32;
         Ok(Layout {
             counter_words: counter::POINTS + points_count * POINT_WORDS + tables.len() as u32 * TABLE_WORDS,
@@ -250,6 +272,7 @@ impl Layout {
             points,
             tables,
             zeros,
+            fresh_size,
             points_count,
         })
     }
@@ -266,9 +289,8 @@ impl Layout {
 
     /// The value of [`MapId::Fresh`].
     pub fn fresh(&self, plan: &Plan) -> Vec<u8> {
-        let size = self.tables.last().map_or(self.zeros, |t| t.fresh + t.value_size);
-        let mut all = vec![0u8; size as usize];
-        for (table, layout) in plan.tables.iter().zip(&self.tables) {
+        let mut all = vec![0u8; self.fresh_size as usize];
+        for (table, layout) in plan.tables.iter().zip(&self.tables).filter(|(t, _)| !t.streamed) {
             for (slot, at) in table.slots.iter().zip(&layout.slots) {
                 let start = match slot.how {
                     SlotHow::Min => i64::MAX,
@@ -306,7 +328,10 @@ fn table_layout(t: &Table) -> TableLayout {
             _ => Some(take(8)),
         })
         .collect();
-    TableLayout { key, key_size, slots, value_size: at.max(8), fresh: 0 }
+    let values: usize = t.slots.iter().map(|s| s.values().count()).sum();
+    let words = values as u32 + u32::from(t.context.is_some());
+    let event_size = if t.streamed { sent::KEY as u32 + key_size + 8 * words } else { 0 };
+    TableLayout { key, key_size, slots, value_size: at.max(8), fresh: 0, event_size }
 }
 
 /// Number of the bucket of `value` in a histogram with 2^k buckets per power of two: negative values have 0, zero has 1.

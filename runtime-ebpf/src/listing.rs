@@ -72,6 +72,7 @@ impl Names<'_> {
             MapId::Hist(t, slot) => format!("buckets {}.{slot}", table(t)),
             MapId::Fresh => "fresh".to_owned(),
             MapId::Check(p) => format!("check {}", point(p)),
+            MapId::Events => "events".to_owned(),
             MapId::Watched => "watched".to_owned(),
             MapId::WatchEvents => "watch events".to_owned(),
         }

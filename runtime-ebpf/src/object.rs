@@ -54,6 +54,8 @@ pub enum MapKind {
     Hash,
     /// Hash that drops what was used least lately.
     LruHash,
+    /// Ring buffer of so many bytes.
+    Ring,
 }
 
 /// A program with the site it is for.
@@ -110,6 +112,8 @@ const MAX_MAPS: usize = 64;
 const MAX_THREADS: u32 = 4_096;
 /// Series whose last event is kept.
 const MAX_SERIES: u32 = 4_096;
+/// Bytes of the ring of events: some hundred thousand of them, read several times a second.
+const RING_BYTES: u32 = 8 << 20;
 /// Rows at least where they are put together in user space.
 const HIDDEN_ROWS: u64 = 16_384;
 /// Buckets of a fine histogram per row, at the most that is planned for.
@@ -312,7 +316,10 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     let fresh = layout.fresh(plan);
     let bytes = fresh.len() as u32;
     maps.add(MapId::Fresh, "fresh", MapKind::Array, (4, bytes), 1).value = Some(fresh);
-    for (t, table) in plan.tables.iter().enumerate() {
+    if plan.tables.iter().any(|t| t.streamed) {
+        maps.add(MapId::Events, "events", MapKind::Ring, (0, 0), RING_BYTES);
+    }
+    for (t, table) in plan.tables.iter().enumerate().filter(|(_, t)| !t.streamed) {
         let l = &layout.tables[t];
         let limit = u32::try_from(kernel_rows(table)).unwrap_or(u32::MAX);
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);

@@ -100,6 +100,8 @@ pub enum Value {
     Bool(bool),
     /// A histogram, buckets in ascending order, empty ones left out.
     Hist(Vec<Bucket>),
+    /// Shares of one at 1, 2, 3 …: hit rates by the size of a cache.
+    Curve(Vec<f64>),
 }
 
 /// A bucket of a histogram: values `v` with `lo <= v < hi`.
@@ -132,7 +134,7 @@ pub enum ViewKind {
 pub struct Message {
     /// How much it matters.
     pub level: Level,
-    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`.
+    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`.
     pub kind: &'static str,
     /// One line, lower case, no full stop.
     pub text: String,

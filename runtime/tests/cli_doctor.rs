@@ -53,6 +53,36 @@ fn a_machine_that_can_measure() {
     assert!(text.contains("\n  JIT  "), "{text}");
 }
 
+/// Kernels can do more than is made use of: who reads the list must not look for what nothing needs.
+#[test]
+fn every_feature_is_said_to_be_used_by_something_or_by_nothing() {
+    let text = told(&doctor(&[]), 0, &["yes, used by every script: attach to many sites", "used by nothing yet:"]);
+    let output = doctor(&["--json"]);
+    let json = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), json.lines().count()), (Some(0), 1), "{json}");
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&report["type"], &report["pid"]), (&"doctor".into(), &serde_json::Value::Null));
+    assert_eq!(report["wrong"], serde_json::json!({ "machine": [], "target": [] }));
+    assert_eq!(report["rights"][0]["name"], "CAP_BPF");
+    let features = report["features"].as_array().unwrap();
+    assert!(features.len() >= 11, "{json}");
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for feature in features {
+        let [name, used_by] = ["name", "used_by"].map(|field| feature[field].as_str().unwrap());
+        assert!(flat.contains(&format!("{name} yes, used by {used_by}: ")), "{name}, {used_by} in:\n{text}");
+        // What nothing works without is used.
+        assert!(feature["needed"] == false || used_by != "nothing yet", "{feature}");
+    }
+}
+
+#[test]
+fn for_a_program_the_process_is_told_too() {
+    let output = doctor(&["--json", "--pid", "4194999"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["pid"]), (Some(3), &4_194_999.into()));
+    assert!(report["wrong"]["target"][0].as_str().unwrap().contains("there is no process 4194999"), "{report}");
+}
+
 #[test]
 fn without_rights_it_says_which_are_missing_and_what_to_do() {
     let output = as_nobody(&[]);

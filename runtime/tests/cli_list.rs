@@ -76,7 +76,7 @@ fn without_a_name_every_point_and_enum_is_there() {
     for name in catalogue.points.iter().map(|p| &p.name).chain(catalogue.enums.keys()) {
         assert!(text.lines().any(|l| l.starts_with(&format!("  {name} "))), "no {name} in:\n{text}");
     }
-    assert!(text.contains("ggml_op       sequence  One dispatched step of a graph"), "{text}");
+    assert!(text.contains("ggml_op           sequence  One dispatched step of a graph"), "{text}");
     assert!(!text.contains('\x1b'), "no colours into a pipe");
     assert_eq!(too_wide(&text), Vec::<&str>::new());
 }
@@ -87,8 +87,8 @@ fn a_point_is_shown_with_all_fields_that_can_be_used_there() {
     for words in [
         "point llama_ubatch",
         "span: an event per call",
-        "n_tokens  int                Tokens in the micro-batch.",
-        "phase     enum(llama_phase)",
+        "n_tokens        int                Tokens in the micro-batch.",
+        "phase           enum(llama_phase)",
         "dur   duration  How long it took.",
         "fields of llama_decode, which may enclose it (write llama_decode.context)",
     ] {
@@ -100,9 +100,15 @@ fn a_point_is_shown_with_all_fields_that_can_be_used_there() {
 #[test]
 fn an_enum_is_shown_with_its_words() {
     let text = printed(&["llama_phase"]);
-    assert_eq!(text.trim(), "enum llama_phase\n    0 prefill    1 decode     2 mixed      3 encode");
+    assert_eq!(
+        text.trim(),
+        "enum llama_phase\n  What a micro-batch does for its sequences.\n\n    0 prefill    1 decode     2 mixed      3 encode"
+    );
     let text = printed(&["ggml_type"]);
     assert!(text.contains("  0 F32") && text.contains(" 39 MXFP4"), "{text}");
+    assert!(text.contains("part of the GGUF file format, the numbers do not move."), "{text}");
+    let text = printed(&[]);
+    assert!(text.contains("\n  llama_phase  What a micro-batch does for its sequences\n"), "{text}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The command line without a kernel: scripts are checked and explained, wrong usage is told from wrong scripts.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use profinfer_tests::OrFail;
-use profinfer_tests::profinfer::{Output, Profinfer};
+use profinfer_tests::profinfer::{Output, Profinfer, binary};
 use tempfile::TempDir;
 
 const RIGHT: &str = "\
@@ -39,6 +41,85 @@ fn printed(output: &Output, words: &[&str]) {
 fn help_and_version_are_printed() {
     printed(&Profinfer::run(["--help"]), &["Usage", "--pid", "--format", "check", "plan", "explain"]);
     printed(&Profinfer::run(["--version"]), &[env!("CARGO_PKG_VERSION")]);
+}
+
+/// Each with examples that can be copied; `--help` is not one of a script here.
+#[test]
+fn every_command_has_a_help_that_teaches() {
+    for (command, words) in [
+        ("check", ["profinfer check ops.pi", "--json", "every error"].as_slice()),
+        ("plan", &["profinfer plan ops.pi --pid", "--verbose", "Nothing is loaded"]),
+        ("list", &["profinfer list ggml_op", "--pid", "fields"]),
+        ("doctor", &["profinfer doctor --pid", "--json", "Exit"]),
+        ("explain", &["profinfer explain PI0102", "CODE"]),
+    ] {
+        for help in ["--help", "-h"] {
+            let output = Profinfer::run([command, help]);
+            printed(&output, words);
+            printed(&output, &["Usage: profinfer", "Example", help]);
+            assert_eq!(output.stderr, "", "{command} {help}");
+        }
+    }
+}
+
+/// Everything that prints, with its exit code where it can.
+const PRINTS: [(&[&str], i32); 9] = [
+    (&["--help"], 0),
+    (&["--version"], 0),
+    (&["check", "--help"], 0),
+    (&["check", "-e", "on ggml_op < count() >"], 0),
+    (&["check", "--json", "-e", "on ggml_opp < count() >"], 1),
+    (&["plan", "-e", "on ggml_op < count() >"], 0),
+    (&["list"], 0),
+    (&["explain", "PI0102"], 0),
+    (&["ops.pi", "--help"], 0),
+];
+
+fn into(arguments: &[&str], stdout: Stdio, stderr: Stdio) -> (Option<i32>, String) {
+    let mut command = Command::new(binary());
+    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+    let output = command.spawn().and_then(|child| child.wait_with_output()).or_fail(format_args!("{command:?}"));
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").or_fail("/dev/full").into()
+}
+
+#[test]
+fn what_cannot_be_printed_is_told() {
+    for (arguments, _) in PRINTS {
+        let (code, said) = into(arguments, full(), Stdio::piped());
+        assert_eq!(code, Some(6), "{arguments:?} said:\n{said}");
+        assert!(said.contains("profinfer: cannot write to stdout: No space left"), "{arguments:?} said:\n{said}");
+    }
+}
+
+#[test]
+fn a_reader_who_has_read_enough_is_no_fault() {
+    for (arguments, expected) in PRINTS {
+        let (reader, writer) = std::io::pipe().or_fail("a pipe");
+        drop(reader);
+        let (code, said) = into(arguments, writer.into(), Stdio::piped());
+        assert_eq!((code, said.as_str()), (Some(expected), ""), "{arguments:?}");
+    }
+}
+
+/// With stderr full there is nobody left to tell; the exit code still does.
+#[test]
+fn errors_that_cannot_be_said_keep_their_exit_code() {
+    let cases: [(&[&str], i32); 6] = [
+        (&["check", "-e", "on ggml_opp < count() >"], 1),
+        (&["check", "/nowhere/to/be/found.pi"], 1),
+        (&["-e", "on ggml_op < count() >"], 2),
+        (&["--no-such-option"], 2),
+        (&["explain", "PI9999"], 2),
+        (&["list", "--pid", "4194999"], 3),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(into(arguments, Stdio::null(), full()).0, Some(expected), "{arguments:?}");
+        assert_eq!(into(arguments, full(), full()).0, Some(expected), "{arguments:?}, both full");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod expr;
 mod record;
 mod row;
 mod rows;
+mod send;
 mod template;
 
 pub(crate) use record::{SERIES_KEY, SERIES_VALUE};

@@ -20,7 +20,11 @@ const TRIES: usize = 8;
 impl Emit<'_> {
     /// Counts the event at hand in a table, and goes to `next` if that cannot be done.
     pub(crate) fn row(&mut self, table: usize, point: PointId, next: Label) {
-        self.key(table, point);
+        if self.plan.tables[table].streamed {
+            self.send(table, point);
+            return;
+        }
+        self.key(table, point, 0);
         let value = self.asm.alloc(8);
         self.generation = self.asm.alloc(8);
         if self.plan.tables[table].cleared {
@@ -51,8 +55,9 @@ impl Emit<'_> {
         self.asm.release(8);
     }
 
-    fn key(&mut self, table: usize, point: PointId) {
-        let scratch = self.layout.points[point].scratch;
+    /// Puts the key together, `at` bytes into the place for it.
+    pub(crate) fn key(&mut self, table: usize, point: PointId, at: i16) {
+        let scratch = self.layout.points[point].scratch + at;
         let fields = &self.plan.tables[table].key;
         if fields.is_empty() {
             self.asm.store_imm(RECORD, scratch, 0);
@@ -185,7 +190,9 @@ impl Emit<'_> {
                 self.operand(of, slot.nullable, point, done);
                 self.extreme(slot.how == SlotHow::Min, at, value, table, done);
             }
-            (Some(of), _) => {
+            // In streamed tables only.
+            (Some(_), SlotHow::Last | SlotHow::Distinct | SlotHow::Lru | SlotHow::Slope) => {}
+            (Some(of), SlotHow::Sum | SlotHow::Count) => {
                 self.operand(of, slot.nullable, point, done);
                 self.add_to(value, at, Some(R0));
             }

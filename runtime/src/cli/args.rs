@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,8 +19,54 @@ Examples:
       every second anew
 
 Stock scripts: ops.pi graphs.pi tokens.pi parts.pi
-Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict;
-with a command behind `--` its own.";
+Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
+6 output that cannot be written; with a command behind `--` its own.
+Each of check, plan, list, doctor and explain has a help of its own: profinfer check --help";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  profinfer check ops.pi -P top=10
+      a script with a parameter; `fine` and 0, or every error at once and 1
+  profinfer check -e 'on ggml_op < count() by op >'
+      a script from the command line
+  profinfer check --json mine.pi
+      for an editor: an object a line, with code, severity, place and help
+No process, no rights and no kernel are needed. `profinfer explain PI0102` tells more of a code.";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  profinfer plan ops.pi
+      tables, what is filtered where, programs, and how much kernel memory they take
+  profinfer plan ops.pi --pid 4711
+      also the very instructions that would be probed there, and what each hit costs
+  profinfer plan -v -e 'on ggml_op < count() >'
+      also the programs, instruction by instruction
+Nothing is loaded into the kernel, and the process is not touched.";
+
+const LIST_EXAMPLES: &str = "\
+Examples:
+  profinfer list
+      all points (what can stand behind `on`) and enums
+  profinfer list ggml_op
+      a point: how its events come about, its fields and their types
+  profinfer list 'llama_*' --pid 4711
+      of all that match, what that process has
+The fields are those for filters (where), keys (by) and columns (sum(…)) of a script.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  profinfer doctor
+      rights and kernel: what is there, what uses it, what to do about what is missing
+  profinfer doctor --pid 4711
+      also the process: its engine, its layout, each point with its sites
+  profinfer doctor --json
+      for a program
+Exit codes: 0 all is well, 3 the process cannot be measured, 4 the machine cannot.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Example:
+  profinfer explain PI0102
+      what the error means, a script that has it, and the script put right";
 
 /// Shows where every token's time goes in a running, unmodified llama.cpp (or any ggml engine).
 #[derive(Debug, Parser)]
@@ -55,10 +101,7 @@ pub enum Command {
     /// Says whether this machine, and with --pid a process, can be measured, and what is missing.
     Doctor(DoctorArgs),
     /// Explains a diagnostic: profinfer explain PI0102
-    Explain {
-        /// The code, as printed in `error[PI0102]`.
-        code: String,
-    },
+    Explain(ExplainArgs),
 }
 
 /// Where a script comes from.
@@ -118,6 +161,7 @@ pub struct RunArgs {
 
 /// Arguments of `check`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = CHECK_EXAMPLES)]
 pub struct CheckArgs {
     /// The script.
     #[command(flatten)]
@@ -125,10 +169,14 @@ pub struct CheckArgs {
     /// Prints diagnostics as JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 /// Arguments of `plan`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = PLAN_EXAMPLES)]
 pub struct PlanArgs {
     /// The script.
     #[command(flatten)]
@@ -139,10 +187,14 @@ pub struct PlanArgs {
     /// Prints the kernel programs too.
     #[arg(short = 'v', long)]
     pub verbose: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = LIST_EXAMPLES)]
 pub struct ListArgs {
     /// Engine description to use instead of those that are built in.
     #[arg(long, value_name = "FILE")]
@@ -156,10 +208,14 @@ pub struct ListArgs {
     /// Prints the whole reference, as in docs/fields.md.
     #[arg(long, hide = true, conflicts_with_all = ["name", "pid"])]
     pub markdown: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
 pub struct DoctorArgs {
     /// Engine description to use instead of those that are built in.
     #[arg(long, value_name = "FILE")]
@@ -167,6 +223,23 @@ pub struct DoctorArgs {
     /// Process to look at.
     #[arg(short = 'p', long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Prints what was found as JSON (docs/json.md).
+    #[arg(long)]
+    pub json: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct ExplainArgs {
+    /// The code, as printed in `error[PI0102]`.
+    pub code: String,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 /// Formats of the output.

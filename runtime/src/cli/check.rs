@@ -3,7 +3,7 @@
 use profinfer_lang::render;
 
 use super::args::CheckArgs;
-use super::{exit, script};
+use super::{exit, say, script};
 
 /// Checks a script; the exit code.
 pub(super) fn run(args: &CheckArgs) -> u8 {
@@ -20,12 +20,11 @@ fn try_run(args: &CheckArgs) -> Result<u8, u8> {
         Err(errors) => (errors, true),
     };
     if args.json {
-        print!("{}", render::json(&diagnostics, &source.sources));
+        say::out(&render::json(&diagnostics, &source.sources))?;
     } else {
         script::print(&diagnostics, &source.sources, args.source.color);
         if !broken {
-            let name = &source.sources.files()[0].name;
-            println!("{name}: fine");
+            say::out(&format!("{}: fine\n", source.sources.files()[0].name))?;
         }
     }
     Ok(if broken { exit::SCRIPT } else { 0 })

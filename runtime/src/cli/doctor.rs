@@ -7,15 +7,18 @@ mod engine;
 mod machine;
 mod version;
 
+use serde::Serialize;
+
 use super::args::{Color, DoctorArgs};
 use super::page::{Page, Tone};
-use super::{exit, script};
+use super::{exit, say, script};
+use machine::Machine;
 
 /// Where the text of an entry begins.
 const COLUMN: usize = 18;
 
 /// What is wrong, with what to do about it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 struct Findings {
     /// Of the machine: rights and kernel.
     machine: Vec<String>,
@@ -23,36 +26,63 @@ struct Findings {
     target: Vec<String>,
 }
 
-/// Looks at everything; the exit code.
-pub(super) fn run(args: &DoctorArgs) -> u8 {
-    let engines = match script::engines(args.engine.as_deref()) {
-        Ok(engines) => engines,
-        Err(code) => return code,
-    };
-    let mut page = Page::stdout(Color::Auto);
-    let mut findings = Findings::default();
-    machine::examine(&mut page, &mut findings.machine);
-    if let Some(pid) = args.pid
-        && let Err(code) = engine::examine(&mut page, &mut findings.target, pid, &engines)
-    {
-        page.print();
-        return code;
+impl Findings {
+    /// The exit code that they make.
+    fn code(&self) -> u8 {
+        match (self.machine.is_empty(), self.target.is_empty()) {
+            (true, true) => 0,
+            (true, false) => exit::TARGET,
+            (false, _) => exit::KERNEL,
+        }
     }
-    let code = verdict(&mut page, &findings, args.pid.is_some());
-    page.print();
-    code
 }
 
-fn verdict(page: &mut Page, findings: &Findings, with_target: bool) -> u8 {
+/// What `--json` prints: see `docs/json.md`.
+#[derive(Serialize)]
+struct Report<'m> {
+    r#type: &'static str,
+    v: u32,
+    #[serde(flatten)]
+    machine: machine::Json<'m>,
+    pid: Option<u32>,
+    wrong: &'m Findings,
+}
+
+/// Looks at everything; the exit code.
+pub(super) fn run(args: &DoctorArgs) -> u8 {
+    match try_run(args) {
+        Ok(code) | Err(code) => code,
+    }
+}
+
+fn try_run(args: &DoctorArgs) -> Result<u8, u8> {
+    let engines = script::engines(args.engine.as_deref())?;
+    let mut page = Page::stdout(Color::Auto);
+    let machine = Machine::look();
+    machine.write(&mut page);
+    let mut findings = Findings { machine: machine.wrong(), target: Vec::new() };
+    let examined = args.pid.map(|pid| engine::examine(&mut page, &mut findings.target, pid, &engines)).transpose();
+    if args.json {
+        examined?;
+        let report = Report { r#type: "doctor", v: 1, machine: machine.json(), pid: args.pid, wrong: &findings };
+        let text = serde_json::to_string(&report).map_err(|e| say::fail(exit::OUTPUT, e))?;
+        say::out(&format!("{text}\n"))?;
+        return Ok(findings.code());
+    }
+    if examined.is_ok() {
+        verdict(&mut page, &findings, args.pid.is_some());
+    }
+    page.print()?;
+    examined.map(|_| findings.code())
+}
+
+fn verdict(page: &mut Page, findings: &Findings, with_target: bool) {
     page.blank();
-    let all: Vec<&String> = findings.machine.iter().chain(&findings.target).collect();
-    if all.is_empty() {
+    if findings.code() == 0 {
         let what = if with_target { "This process can be measured." } else { "This machine can measure." };
         page.line(0, Tone::Good, what);
-        return 0;
     }
-    for what in all {
+    for what in findings.machine.iter().chain(&findings.target) {
         page.entry(0, 2, (Tone::Bad, "!"), &[(Tone::Plain, what)]);
     }
-    if findings.machine.is_empty() { exit::TARGET } else { exit::KERNEL }
 }

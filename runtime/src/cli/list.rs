@@ -35,7 +35,7 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
     let mut page = Page::stdout(Color::Auto);
     if args.markdown {
         page.block(&markdown::reference(&engines));
-        page.print();
+        page.print()?;
         return Ok(0);
     }
     let (description, seen) = match args.pid {
@@ -49,7 +49,7 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
         None => overview(&mut page, description, seen.as_ref()),
         Some(name) => named(&mut page, &description.catalogue, name, seen.as_ref())?,
     }
-    page.print();
+    page.print()?;
     Ok(0)
 }
 
@@ -89,7 +89,9 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
                 format!("numbered by the engine, which has {n}")
             }
         };
-        page.entry(2, column, (Tone::Name, name), &[(Tone::Plain, &format!("{words}, {numbers}"))]);
+        let docs = join(&e.docs);
+        page.entry(2, column, (Tone::Name, name), &[(Tone::Plain, first_sentence(&docs))]);
+        page.line(column, Tone::Faint, &format!("{words}, {numbers}"));
     }
     page.blank();
     page.line(0, Tone::Faint, "profinfer list NAME shows the fields of a point, the words of an enum.");
@@ -209,6 +211,10 @@ fn write_fields(page: &mut Page, fields: &[fields::FieldText]) {
 fn words(page: &mut Page, catalogue: &Catalogue, name: &str, seen: Option<&Seen>) {
     let e = &catalogue.enums[name];
     page.heading(&format!("enum {name}"));
+    if !e.docs.is_empty() {
+        page.line(2, Tone::Plain, &join(&e.docs));
+        page.blank();
+    }
     let target = seen.and_then(|s| s.target.facts.enums.get(name)).filter(|_| e.table.is_some());
     let assumed = seen.is_some_and(|s| s.target.assumed.iter().any(|a| a == name));
     match (&e.table, target) {

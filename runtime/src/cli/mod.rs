@@ -8,6 +8,7 @@
 //! | 3 | the target is wrong: no such process, no engine, another layout |
 //! | 4 | the kernel or the rights do not allow it |
 //! | 5 | with `--strict`: something was lost |
+//! | 6 | the output cannot be written: a full disk, say; a pipe that was closed is no fault |
 //! | 126, 127 | the command behind `--` cannot be run, is not found |
 //! | other | with a command behind `--`: its own exit code (128 + n if signal n ended it) |
 
@@ -21,14 +22,17 @@ mod output;
 mod page;
 mod plan;
 mod run;
+mod say;
 mod script;
 mod sites;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 pub use args::{Args, Command, Format};
+use say::fail;
 
 /// Exit codes of profinfer itself.
 pub mod exit {
@@ -42,23 +46,27 @@ pub mod exit {
     pub const KERNEL: u8 = 4;
     /// Something was lost, under `--strict`.
     pub const LOSSES: u8 = 5;
+    /// The output cannot be written.
+    pub const OUTPUT: u8 = 6;
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(e) => {
-            let _unwritable = e.print();
-            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { 0 });
+        Err(e) if e.use_stderr() => {
+            let _unread = e.print();
+            return ExitCode::from(exit::USAGE);
         }
+        // Help, or the version.
+        Err(e) => return ExitCode::from(flushed(e.print())),
     };
     let code = match &args.command {
         Some(Command::Check(a)) => check::run(a),
         Some(Command::Plan(a)) => plan::run(a),
         Some(Command::List(a)) => list::run(a),
         Some(Command::Doctor(a)) => doctor::run(a),
-        Some(Command::Explain { code }) => explain::run(code),
+        Some(Command::Explain(a)) => explain::run(&a.code),
         None => run::run(&args.run),
     };
     ExitCode::from(code)
@@ -66,12 +74,10 @@ pub fn main() -> ExitCode {
 
 /// Prints the help of the command line.
 fn print_help() -> u8 {
-    let _unwritable = Args::command().print_long_help();
-    0
+    flushed(Args::command().print_long_help())
 }
 
-/// Says what is wrong on stderr and gives back the code to exit with.
-fn fail(code: u8, what: impl std::fmt::Display) -> u8 {
-    eprintln!("profinfer: {what}");
-    code
+/// The exit code of something that was printed on stdout.
+fn flushed(result: io::Result<()>) -> u8 {
+    say::printed(result.and_then(|()| io::stdout().flush())).err().unwrap_or(0)
 }

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use super::args::{Color, Format};
+use super::say;
 use super::script::{stderr_color, wants_color};
 use crate::record::{Level, Record};
 use crate::session::run::Sink;
@@ -53,14 +54,14 @@ impl Sink for Output {
             }
             // On a terminal the renderer places it above what it redraws.
             if !(is_table && self.terminal) {
-                eprintln!("profinfer: {}", m.text);
+                say::err(&format!("profinfer: {}\n", m.text));
             }
             if is_table && !self.terminal {
                 return Ok(());
             }
         } else if self.format == Format::Csv && !self.quiet {
             let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
-            eprint!("{}", view::aside(record, options));
+            say::err(&view::aside(record, options));
         }
         if self.format == Format::Csv && matches!(record, Record::Message(_)) {
             return Ok(());
@@ -74,6 +75,10 @@ impl Sink for Output {
             let (width, height) = size();
             self.renderer.resize(width, height);
         }
+    }
+
+    fn ending(&mut self) {
+        self.renderer.ending();
     }
 }
 

@@ -1,10 +1,11 @@
 //! What `plan`, `list` and `doctor` print: headings and entries, wrapped, coloured on a terminal only.
 
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{IsTerminal, stdout};
 
 use unicode_width::UnicodeWidthStr;
 
 use super::args::Color;
+use super::say;
 use super::script::wants_color;
 
 /// Columns of an output that is no terminal, and the most that is used of one.
@@ -142,10 +143,12 @@ impl Page {
         self.width
     }
 
-    /// Prints it. A reader who has had enough is no error.
-    pub(super) fn print(self) {
-        let mut out = stdout().lock();
-        let _unread = out.write_all(self.text.as_bytes()).and_then(|()| out.flush());
+    /// Prints it.
+    ///
+    /// # Errors
+    /// It cannot be written: the code to exit with.
+    pub(super) fn print(self) -> Result<(), u8> {
+        say::out(&self.text)
     }
 
     fn spaces(&mut self, n: usize) {

@@ -70,7 +70,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
     if args.verbose {
         programs(&mut page, &object, &plan);
     }
-    page.print();
+    page.print()?;
     Ok(code)
 }
 
@@ -160,6 +160,7 @@ fn word(spec: &MapSpec) -> &'static str {
         MapKind::Array => "array",
         MapKind::Hash => "hash",
         MapKind::LruHash => "lru",
+        MapKind::Ring => "ring",
     }
 }
 

@@ -1,6 +1,6 @@
 //! `profinfer SCRIPT --pid N`, `profinfer SCRIPT -- COMMAND`.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -21,7 +21,7 @@ pub(super) fn run(args: &RunArgs) -> u8 {
 fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let has_script = args.source.script.is_some() || args.source.execute.is_some();
     if args.help {
-        return Ok(if has_script { script::help(&args.source) } else { print_help() });
+        return if has_script { script::help(&args.source) } else { Ok(print_help()) };
     }
     let nothing = !has_script && args.pids.is_empty() && args.command.is_empty();
     if nothing {
@@ -64,9 +64,14 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
             }
             _ => 0,
         }),
-        // Whoever read our output has had enough.
-        Err(RunError::Output(e)) if e.kind() == ErrorKind::BrokenPipe => Ok(0),
-        Err(RunError::Output(e)) => Err(fail(exit::KERNEL, format!("cannot write the output: {e}"))),
+        Err(RunError::Output(e)) => {
+            let code = output_failed(args, &e);
+            // The command has nothing to do with who reads our output: it goes on, and its failure is what counts.
+            match tokio.block_on(run.command_ended()) {
+                Ok(Some(status)) if !status.success() => Ok(passed_on(status)),
+                _ => Ok(code),
+            }
+        }
         Err(RunError::Session(e)) => {
             let code = fail(e.exit_code(), e);
             // The command is not ours to end.
@@ -74,6 +79,16 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
             Err(code)
         }
     }
+}
+
+/// Says why the output cannot be written; the exit code. Whoever closes a pipe has read enough, which is no fault.
+fn output_failed(args: &RunArgs, error: &io::Error) -> u8 {
+    if error.kind() == ErrorKind::BrokenPipe {
+        return 0;
+    }
+    let to = args.output.as_ref().map_or_else(|| "to stdout".to_owned(), |path| path.display().to_string());
+    let command = if args.command.is_empty() { "" } else { "; the command goes on, and is no longer observed" };
+    fail(exit::OUTPUT, format!("cannot write {to}: {error}{command}"))
 }
 
 fn subject(args: &RunArgs) -> Result<Subject, u8> {

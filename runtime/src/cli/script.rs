@@ -9,7 +9,7 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
 
 use super::args::{Color, ScriptArgs};
-use super::{exit, fail};
+use super::{exit, fail, say};
 use crate::engine::{Description, descriptions, from_file};
 use crate::script::Script;
 
@@ -53,7 +53,7 @@ pub(super) fn engines(named: Option<&Path>) -> Result<Vec<Description>, u8> {
 /// Prints diagnostics for people.
 pub(super) fn print(diagnostics: &[Diagnostic], sources: &SourceMap, color: Color) {
     if !diagnostics.is_empty() {
-        eprint!("{}", profinfer_lang::render::human(diagnostics, sources, stderr_color(color)));
+        say::err(&profinfer_lang::render::human(diagnostics, sources, stderr_color(color)));
     }
 }
 
@@ -71,26 +71,22 @@ pub(super) fn compile(args: &ScriptArgs, script: &Script, engine: &Description) 
     }
 }
 
-/// The help of a script: its `//!` lines and its parameters.
-pub(super) fn help(args: &ScriptArgs) -> u8 {
-    let script = match read(args) {
-        Ok(script) => script,
-        Err(code) => return code,
-    };
-    for line in &script.program.doc {
-        println!("{line}");
-    }
+/// Prints the help of a script: its `//!` lines and its parameters. The exit code.
+pub(super) fn help(args: &ScriptArgs) -> Result<u8, u8> {
+    let script = read(args)?;
+    let mut text: String = script.program.doc.iter().map(|line| format!("{line}\n")).collect();
     let declared = params::declared(&script.program, &|e| script.sources.text(e.span).to_owned());
     if declared.is_empty() {
-        println!("\nThe script has no parameters.");
+        text.push_str("\nThe script has no parameters.\n");
     } else {
-        println!("\nParameters (-P name=value):");
+        text.push_str("\nParameters (-P name=value):\n");
         for p in &declared {
             let default = p.default.as_ref().map_or_else(|| "must be given".to_owned(), |d| format!("default {d}"));
             let head = format!("{}: {}", p.name, p.ty);
-            println!("  {head:<24} {} ({default})", p.help);
+            text.push_str(&format!("  {head:<24} {} ({default})\n", p.help));
         }
     }
+    say::out(&text)?;
     print(&script.diagnostics, &script.sources, args.color);
-    if script.is_broken() { exit::SCRIPT } else { 0 }
+    Ok(if script.is_broken() { exit::SCRIPT } else { 0 })
 }

@@ -154,6 +154,15 @@ impl KernelError {
         }
     }
 
+    /// The same error, said of what the user knows the subject as.
+    #[must_use]
+    pub fn about(mut self, known_as: impl fmt::Display) -> Self {
+        if let Self::Denied { subject, .. } | Self::Refused { subject, .. } | Self::Spec { subject, .. } = &mut self {
+            *subject = known_as.to_string();
+        }
+        self
+    }
+
     /// Sorts what the kernel returned into denied and refused.
     pub(super) fn new(action: Action, subject: impl Into<String>, source: io::Error) -> Self {
         Self::hinted(action, subject, None, source)

@@ -13,7 +13,8 @@ use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 use super::SessionError;
 use super::sites::{Found, Target};
 use crate::kernel::{
-    self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, Update,
+    self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
+    Update,
 };
 use crate::target::FileIdentity;
 
@@ -33,6 +34,8 @@ pub struct Instance {
     inner: HashMap<MapId, [Map; 2]>,
     specs: HashMap<MapId, MapSpec>,
     counters: MappedArray,
+    /// Events of streamed tables.
+    events: Option<RingBuffer>,
     programs: Vec<(SiteSpec, kernel::Program)>,
     checks: Vec<(SiteSpec, kernel::Program)>,
     /// Links by process.
@@ -79,6 +82,7 @@ impl Instance {
             specs.insert(spec.id, spec.clone());
         }
         let counters = MappedArray::new(&maps[&MapId::Counters])?;
+        let events = maps.get(&MapId::Events).map(RingBuffer::new).transpose()?;
         let load = |programs: &[Program]| {
             programs
                 .iter()
@@ -96,6 +100,7 @@ impl Instance {
             inner,
             specs,
             counters,
+            events,
             programs,
             checks,
             links: HashMap::new(),
@@ -124,6 +129,12 @@ impl Instance {
         self.check_links.insert(pid, check_links);
         attached.found.reverse();
         Ok(attached)
+    }
+
+    /// Tells the events that were sent since it was last asked, in order.
+    pub fn events(&mut self, mut event: impl FnMut(&[u8], &TargetFacts, &Layout)) {
+        let Some(ring) = &mut self.events else { return };
+        while ring.with_next(|bytes| event(bytes, &self.facts, &self.layout)) {}
     }
 
     /// Takes the links to a process away, in the background: nothing waits for it.
@@ -260,6 +271,7 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
         }
         MapKind::Array => kernel::MapSpec::array(name, spec.value_size, spec.max_entries),
         MapKind::Hash => kernel::MapSpec::hash(name, spec.key_size, spec.value_size, spec.max_entries),
+        MapKind::Ring => kernel::MapSpec::ring_buffer(name, spec.max_entries),
         MapKind::LruHash => kernel::MapSpec::lru_hash(name, spec.key_size, spec.value_size, spec.max_entries),
     };
     kernel.create_map(&made)
@@ -314,7 +326,9 @@ fn attach_all(
                 None => cookie::plain(pid),
             })
             .collect();
-        links.push(kernel.uprobe_multi(program, &f.module.attach_path(), &offsets, &cookies, Some(pid), false)?);
+        let link = kernel.uprobe_multi(program, &f.module.attach_path(), &offsets, &cookies, Some(pid), false);
+        // The path that it is attached by says nothing to anybody else.
+        links.push(link.map_err(|e| e.about(f.module.path().display()))?);
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod numbers;
 pub mod rows;
 pub mod run;
 pub mod sites;
+pub mod stream;
 pub mod watch;
 
 use crate::kernel::KernelError;
@@ -32,6 +33,8 @@ pub enum SessionError {
     Build(#[from] profinfer_ebpf::asm::BuildError),
     #[error("no engine is to be seen in process {pid} ({comm}): {why}")]
     NoEngine { pid: u32, comm: String, why: String },
+    #[error("process {pid} ({comm}) ended while it was being attached to")]
+    Gone { pid: u32, comm: String },
     #[error("process {pid} ({comm}) has no `{point}`: {why}")]
     NoPoint { pid: u32, comm: String, point: String, why: String },
     #[error("`{symbol}` in {path} cannot be probed: {why}")]

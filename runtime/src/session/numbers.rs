@@ -71,7 +71,7 @@ pub fn rows(table: &Table, rows: &Rows, wall_ns: u64, sort: Option<(SortBy, bool
         .map(|i| {
             rows.values().fold(0i64, |sum, slots| match &slots[i] {
                 SlotValue::Number(n) => sum.wrapping_add(*n),
-                SlotValue::Buckets(_) => sum,
+                _ => sum,
             })
         })
         .collect();
@@ -110,6 +110,8 @@ fn order(a: Option<&Value>, b: Option<&Value>, descending: bool) -> Ordering {
         Some(Value::Float(x)) => Some(*x),
         Some(Value::Bool(b)) => Some(f64::from(u8::from(*b))),
         Some(Value::Hist(buckets)) => Some(buckets.iter().map(|b| b.n as f64).sum()),
+        // By the smallest cache.
+        Some(Value::Curve(rates)) => rates.first().copied(),
         Some(Value::Text(_)) => Some(0.0),
     };
     let direction = |o: Ordering| if descending { o.reverse() } else { o };
@@ -135,8 +137,15 @@ fn key_value(key: &Key) -> Value {
 }
 
 fn cell(e: &ColumnExpr, ty: &Type, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Value {
-    if let ColumnExpr::Hist(i) = e {
-        return histogram(*i, table, slots);
+    match e {
+        ColumnExpr::Hist(i) => return histogram(*i, table, slots),
+        ColumnExpr::Lru(i) => {
+            return match &slots[*i] {
+                SlotValue::Lru(depths) => Value::Curve(depths.hit_rates()),
+                _ => Value::Absent,
+            };
+        }
+        _ => {}
     }
     let scale = if matches!(ty, Type::PerSecond | Type::BytesPerSecond) { PER_SECOND } else { 1.0 };
     match number(e, table, slots, totals, wall_ns) {
@@ -150,8 +159,8 @@ fn cell(e: &ColumnExpr, ty: &Type, table: &Table, slots: &[SlotValue], totals: &
 
 fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Number {
     let plain = |i: usize| match &slots[i] {
-        SlotValue::Number(n) => *n,
-        SlotValue::Buckets(_) => 0,
+        SlotValue::Number(n) | SlotValue::Last(Some((_, n))) => *n,
+        _ => 0,
     };
     // Ratios are fixed-point numbers in the kernel.
     let scaled = |i: usize| match table.slots[i].fixed {
@@ -163,6 +172,7 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
     match e {
         ColumnExpr::Slot(i, present) => {
             let empty = lacks(present)
+                || matches!(slots[*i], SlotValue::Last(None))
                 || matches!((table.slots[*i].how, plain(*i)), (SlotHow::Min, i64::MAX) | (SlotHow::Max, i64::MIN));
             match empty {
                 true => Number::Absent,
@@ -175,7 +185,15 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
         ColumnExpr::Share(i, _) => quotient(plain(*i) as f64, totals[*i] as f64),
         ColumnExpr::Rate(i, _) => quotient(scaled(*i), wall_ns as f64),
         ColumnExpr::Quantile(i, p) => quantile(*i, *p, table, slots),
-        ColumnExpr::Hist(_) => Number::Absent,
+        ColumnExpr::Distinct(i) => match &slots[*i] {
+            SlotValue::Distinct(values) => Number::Int(values.len() as i64),
+            _ => Number::Absent,
+        },
+        ColumnExpr::Slope(i) => match &slots[*i] {
+            SlotValue::Line(line) => line.slope().map_or(Number::Absent, Number::Float),
+            _ => Number::Absent,
+        },
+        ColumnExpr::Hist(_) | ColumnExpr::Lru(_) => Number::Absent,
         ColumnExpr::Const(x) => {
             if x.fract() == 0.0 && x.abs() < 9e15 {
                 Number::Int(*x as i64)
@@ -228,7 +246,7 @@ fn buckets(slot: usize, table: &Table, slots: &[SlotValue]) -> (u32, Vec<(u64, u
     };
     let mut all: Vec<(u64, u64)> = match &slots[slot] {
         SlotValue::Buckets(b) => b.iter().map(|(b, n)| (*b, *n)).filter(|(_, n)| *n > 0).collect(),
-        SlotValue::Number(_) => Vec::new(),
+        _ => Vec::new(),
     };
     all.sort_unstable();
     (k, all)

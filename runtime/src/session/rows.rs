@@ -1,6 +1,6 @@
 //! Rows: out of the kernel's maps, decoded, filtered, merged over instances by the keys that are shown.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use profinfer_compiler::eval::{Value, eval, truth};
@@ -10,6 +10,7 @@ use profinfer_ebpf::TargetFacts;
 use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout};
 
 use super::instance::Instance;
+use super::stream::{Line, LruDepths};
 use crate::kernel::{KernelError, Map};
 
 /// What is kept of a slot, merged.
@@ -19,6 +20,14 @@ pub enum SlotValue {
     Number(i64),
     /// Counts by bucket.
     Buckets(HashMap<u64, u64>),
+    /// The last one, with the time of its event.
+    Last(Option<(u64, i64)>),
+    /// Different values.
+    Distinct(HashSet<i64>),
+    /// Depths in stacks of least recent use.
+    Lru(LruDepths),
+    /// A line through points.
+    Line(Line),
 }
 
 /// A key as it is compared: floats by their bits.
@@ -83,7 +92,7 @@ pub fn gather(
     let mut lost = 0;
     let Some(map) = source.map(MapId::Table(index), index, instance) else { return Ok(lost) };
     map.for_each(|key, value| {
-        if let Some(row) = row_of(rows, key, table, layout, instance, &mut lost) {
+        if let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut lost) {
             for ((slot, at), into) in table.slots.iter().zip(&layout.slots).zip(row) {
                 if let Some(at) = at {
                     add(into, slot.how, &value[*at as usize..]);
@@ -99,7 +108,7 @@ pub fn gather(
         map.for_each(|key, value| {
             let (key, bucket) = key.split_at(layout.key_size as usize);
             // The row itself has been counted as lost above.
-            let Some(row) = row_of(rows, key, table, layout, instance, &mut 0) else { return };
+            let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut 0) else { return };
             if let SlotValue::Buckets(buckets) = &mut row[i] {
                 *buckets.entry(word(bucket)).or_default() += word(value);
             }
@@ -114,35 +123,53 @@ fn row_of<'r>(
     key: &[u8],
     table: &Table,
     layout: &TableLayout,
-    instance: &Instance,
+    facts: &TargetFacts,
     lost: &mut u64,
 ) -> Option<&'r mut Vec<SlotValue>> {
+    let shown = shown(key, table, layout, facts)?;
+    let place = place(rows, shown, table);
+    *lost += u64::from(place.is_none());
+    Some(&mut rows[place?])
+}
+
+/// The keys that are shown of a kernel key; none if user space filters the row out.
+pub(super) fn shown(key: &[u8], table: &Table, layout: &TableLayout, facts: &TargetFacts) -> Option<Vec<Key>> {
     let fields: Vec<Value> = table
         .key
         .iter()
         .zip(&layout.key)
-        .map(|(f, at)| decode(&key[*at as usize..][..f.bytes() as usize], &f.ty, &instance.facts))
+        .map(|(f, at)| decode(&key[*at as usize..][..f.bytes() as usize], &f.ty, facts))
         .collect();
-    let counts = |name: &str| instance.facts.enums.get(name).map(|words| words.len() as i64);
+    let counts = |name: &str| facts.enums.get(name).map(|words| words.len() as i64);
     if let Some(condition) = &table.user
         && !truth(&eval(condition, &fields, &counts))
     {
         return None;
     }
-    let shown: Vec<Key> = table.keys.iter().map(|k| eval(&k.value, &fields, &counts).into()).collect();
+    Some(table.keys.iter().map(|k| eval(&k.value, &fields, &counts).into()).collect())
+}
+
+/// Where the row of these keys is, made if it is new; none if the table is full.
+pub(super) fn place(rows: &mut Rows, shown: Vec<Key>, table: &Table) -> Option<usize> {
     if rows.len() as u64 >= table.limit && !rows.contains_key(&shown) {
-        *lost += 1;
         return None;
     }
-    Some(rows.entry(shown).or_insert_with(|| {
+    let entry = rows.entry(shown);
+    let at = entry.index();
+    entry.or_insert_with(|| {
         let fresh = |how: SlotHow| match how {
             SlotHow::Hist(_) => SlotValue::Buckets(HashMap::new()),
+            SlotHow::Last => SlotValue::Last(None),
+            SlotHow::Distinct => SlotValue::Distinct(HashSet::new()),
+            SlotHow::Lru => SlotValue::Lru(LruDepths::default()),
+            SlotHow::Slope => SlotValue::Line(Line::default()),
             SlotHow::Min => SlotValue::Number(i64::MAX),
             SlotHow::Max => SlotValue::Number(i64::MIN),
             _ => SlotValue::Number(0),
         };
         table.slots.iter().map(|s| fresh(s.how)).collect()
-    }))
+    });
+    Some(at)
 }
 
 fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
@@ -155,6 +182,8 @@ fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
                 }
             }
         }
+        // Only streamed tables have these; their rows do not come from maps.
+        SlotValue::Last(_) | SlotValue::Distinct(_) | SlotValue::Lru(_) | SlotValue::Line(_) => {}
         SlotValue::Number(n) => {
             let new = word(bytes) as i64;
             *n = match how {
@@ -166,7 +195,7 @@ fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
     }
 }
 
-fn word(bytes: &[u8]) -> u64 {
+pub(super) fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |b| u64::from_ne_bytes(*b))
 }
 

@@ -1,5 +1,6 @@
 //! The loop of a run: attaches, waits, shows, ends.
 
+mod arrivals;
 mod end;
 mod show;
 mod signals;
@@ -14,11 +15,13 @@ use profinfer_compiler::plan::Plan;
 use profinfer_ebpf::layout::PointCounter;
 use tokio::io::unix::AsyncFd;
 
+use self::arrivals::Arrivals;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
 use super::instance::Instance;
 use super::sites::{Modules, Target, recognise};
+use super::stream::Streams;
 use super::watch::Watch;
 use crate::engine::Description;
 use crate::kernel::Kernel;
@@ -61,6 +64,9 @@ pub trait Sink {
 
     /// The terminal has another size.
     fn resized(&mut self) {}
+
+    /// Nothing is counted any more: what comes now is the end.
+    fn ending(&mut self) {}
 }
 
 /// How a run ended.
@@ -79,12 +85,19 @@ pub enum RunError {
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error("cannot write the output: {0}")]
-    Output(#[from] io::Error),
+    Output(#[source] io::Error),
 }
 
 impl From<TargetError> for RunError {
     fn from(e: TargetError) -> Self {
         Self::Session(e.into())
+    }
+}
+
+impl RunError {
+    /// The system refuses something that is not the output.
+    fn system(action: &'static str) -> impl Fn(io::Error) -> Self {
+        move |source| Self::Session(SessionError::Io { action, source })
     }
 }
 
@@ -98,6 +111,21 @@ struct Observed {
     process: Process,
     exit: AsyncFd<OwnedFd>,
     alive: bool,
+}
+
+impl Observed {
+    /// It has ended, or is just ending: then it has no memory any more, a little before the system tells its end.
+    fn is_gone(&self) -> bool {
+        match self.process.mappings() {
+            Ok(mappings) => mappings.is_empty(),
+            Err(e) => matches!(e, TargetError::NoSuchProcess { .. }),
+        }
+    }
+
+    /// Why it cannot be observed then.
+    fn gone(&self) -> SessionError {
+        SessionError::Gone { pid: self.process.pid(), comm: self.process.comm().to_owned() }
+    }
 }
 
 /// Rows that found no place in a table.
@@ -134,8 +162,14 @@ pub struct Run<'r> {
     checked: bool,
     /// What is to be said once counting has begun.
     news: Vec<Message>,
+    /// What is to be said once a process has loaded all that it needs.
+    arrivals: Arrivals,
+    /// There was a Ctrl-C.
+    interrupted: bool,
     /// Rows over the limit, by table.
     over: Vec<Over>,
+    /// Rows of streamed tables.
+    streams: Streams,
 }
 
 impl<'r> Run<'r> {
@@ -157,19 +191,28 @@ impl<'r> Run<'r> {
             since: vec![now; plan.tables.len()],
             checked: false,
             news: Vec::new(),
+            arrivals: Arrivals::default(),
+            interrupted: false,
             over: vec![Over::default(); plan.tables.len()],
+            streams: Streams::default(),
         }
     }
 
     /// Runs to the end: of the duration, of the processes, by `exit`, by Ctrl-C. A command is waited for.
     ///
     /// # Errors
-    /// [`RunError`]; nothing stays attached. A command that runs already goes on: see [`Run::command_ended`].
+    /// [`RunError`]; nothing stays attached. A command that runs already goes on, and one that was held does too where
+    /// it is the output that failed: see [`Run::command_ended`].
     pub async fn go(&mut self, subject: Subject, sink: &mut dyn Sink) -> Result<Outcome, RunError> {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new().map_err(RunError::system("listen to signals"))?;
         let result = self.observe(subject, &mut signals, sink).await;
         // Links go in one go; what is in the maps was read.
+        self.instances.iter_mut().for_each(Instance::detach_all);
         self.instances.clear();
+        if let (Err(RunError::Output(_)), Some(held)) = (&result, &mut self.command) {
+            // If it has been killed meanwhile, its status tells.
+            let _killed = held.release();
+        }
         let losses = result?;
         Ok(Outcome { status: self.command_ended().await?, losses })
     }
@@ -183,15 +226,19 @@ impl<'r> Run<'r> {
         if held.is_held() {
             return Ok(None);
         }
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new().map_err(RunError::system("listen to signals"))?;
         loop {
             if let Some(status) = held.try_wait()? {
                 return Ok(Some(status));
             }
             tokio::select! {
-                ended = observed.exit.readable() => drop(ended?),
-                // It had the Ctrl-C too; a second one is for us.
-                wake = signals.next() => if matches!(wake, Wake::Interrupt | Wake::Terminate) { return Ok(None) },
+                ended = observed.exit.readable() => drop(ended.map_err(RunError::system("wait for the command"))?),
+                wake = signals.next() => match wake {
+                    // The command had the first Ctrl-C too and may take its time; a second one is for us.
+                    Wake::Interrupt if !self.interrupted => self.interrupted = true,
+                    Wake::Interrupt | Wake::Terminate => return Ok(None),
+                    _ => {}
+                },
             }
         }
     }
@@ -214,17 +261,26 @@ impl<'r> Run<'r> {
             }
         };
         for process in processes {
-            let fd = process.pidfd().try_clone_to_owned()?;
+            let fd = process.pidfd().try_clone_to_owned().map_err(RunError::system("wait for the process"))?;
             watch.add(process.pid(), launched)?;
             #[expect(deprecated, reason = "the descriptor is owned and stays open as long as the watch on it")]
-            let exit = AsyncFd::new(fd)?;
+            let exit = AsyncFd::new(fd).map_err(RunError::system("wait for the process"))?;
             self.observed.push(Observed { process, exit, alive: true });
         }
         for i in 0..self.observed.len() {
-            let found = self.scan(i)?;
-            if !found && !launched && !self.settings.wait {
+            if self.scan(i, launched)? || launched {
+                continue;
+            }
+            if self.observed[i].is_gone() {
+                self.observed[i].alive = false;
+                let text = self.observed[i].gone().to_string();
+                self.news.push(Message { level: Level::Warning, kind: "gone", text });
+            } else if !self.settings.wait {
                 return Err(self.no_engine(i).into());
             }
+        }
+        if !launched && let Some(first) = self.observed.first().filter(|_| self.observed.iter().all(|o| !o.alive)) {
+            return Err(first.gone().into());
         }
         if self.instances.is_empty() {
             self.say(sink, Level::Info, "waiting", "waiting for an engine to be loaded".to_owned())?;
@@ -245,16 +301,22 @@ impl<'r> Run<'r> {
             .collect();
         while reason.is_none() {
             match self.wait(signals, &mut watch, &clocks).await? {
-                Wake::Interrupt => reason = Some("interrupt".to_owned()),
+                Wake::Interrupt => {
+                    self.interrupted = true;
+                    reason = Some("interrupt".to_owned());
+                }
                 Wake::Terminate => reason = Some("terminated".to_owned()),
                 Wake::Deadline => reason = Some("duration".to_owned()),
                 Wake::ShowAll => self.show_all(sink)?,
                 Wake::Resized => sink.resized(),
-                Wake::Tick => self.check(sink)?,
+                Wake::Tick => {
+                    self.drain();
+                    self.check(sink)?;
+                }
                 Wake::Loaded(pids) => {
                     for pid in pids {
                         if let Some(i) = self.observed.iter().position(|o| o.process.pid() == pid && o.alive) {
-                            self.scan(i)?;
+                            self.scan(i, true)?;
                             self.count(sink)?;
                         }
                         watch.resume(pid)?;
@@ -278,15 +340,16 @@ impl<'r> Run<'r> {
                 }
             }
         }
-        drop(watch);
-        self.finish(reason.unwrap_or_default(), signals, sink).await
+        self.finish(reason.unwrap_or_default(), signals, watch, sink).await
     }
 
     async fn wait(&self, signals: &mut Signals, watch: &mut Watch, clocks: &[Clock]) -> Result<Wake, RunError> {
         let due = clocks.iter().enumerate().filter(|(_, c)| !c.done).min_by_key(|(_, c)| c.next);
         let (timer, at) = due.map_or((usize::MAX, None), |(i, c)| (i, Some(c.next)));
         let deadline = self.settings.duration.map(|d| self.started + d);
-        let tick = (!self.checked && !self.instances.is_empty()).then(|| Instant::now() + TICK);
+        let streams = self.plan.tables.iter().any(|t| t.streamed) && !self.instances.is_empty();
+        let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
+        let tick = looks.then(|| Instant::now() + TICK);
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -299,22 +362,32 @@ impl<'r> Run<'r> {
             biased;
             wake = signals.next() => Ok(wake),
             pids = watch.next() => Ok(Wake::Loaded(pids?)),
-            i = exited => Ok(Wake::Exited(i?)),
+            i = exited => Ok(Wake::Exited(i.map_err(RunError::system("wait for the process"))?)),
             () = alarm(deadline) => Ok(Wake::Deadline),
             () = alarm(at) => Ok(Wake::Timer(timer)),
             () = alarm(tick) => Ok(Wake::Tick),
         }
     }
 
-    /// Looks for an engine in a process and attaches to it; says whether one is attached now.
-    fn scan(&mut self, index: usize) -> Result<bool, RunError> {
+    /// Looks for an engine in a process and attaches to it; says whether one is attached now. A process that loads its
+    /// code bit by bit is looked at again and again: that it is attached to is then said once, in the end.
+    fn scan(&mut self, index: usize, loading: bool) -> Result<bool, RunError> {
+        match self.attach(index, loading) {
+            // Whatever it was, it is because the process has ended meanwhile.
+            Err(_) if self.observed[index].is_gone() => {
+                let (plan, pid) = (self.plan, self.observed[index].process.pid());
+                self.instances.iter_mut().for_each(|i| i.detach(pid));
+                self.instances.retain(|i| !i.pids().is_empty() || has_events(plan, i));
+                Ok(false)
+            }
+            attached => attached,
+        }
+    }
+
+    fn attach(&mut self, index: usize, loading: bool) -> Result<bool, RunError> {
         let process = &self.observed[index].process;
         let (pid, comm) = (process.pid(), process.comm().to_owned());
-        let modules = match self.modules.of(process) {
-            Ok(modules) => modules,
-            Err(_) if !process.is_alive() => return Ok(false),
-            Err(e) => return Err(e.into()),
-        };
+        let modules = self.modules.of(process)?;
         let Some(description) = recognise(self.descriptions, &modules) else { return Ok(false) };
         let Some(target) = Target::new(self.plan, description, &modules) else { return Ok(false) };
         self.require_points(&target, pid, &comm)?;
@@ -338,15 +411,29 @@ impl<'r> Run<'r> {
         let attached = self.instances[at].attach(pid, &target, self.kernel)?;
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
         let name = file_name(&self.instances[at].path);
-        if !self.launched {
-            let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
-            self.news.push(Message { level: Level::Info, kind: "attached", text });
-        }
+        let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
+        let mut news = vec![Message { level: Level::Info, kind: "attached", text }];
         for of in &target.assumed {
             let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
-            self.news.push(Message { level: Level::Warning, kind: "assumed", text });
+            news.push(Message { level: Level::Warning, kind: "assumed", text });
+        }
+        if loading {
+            self.arrivals.put(pid, news);
+        } else {
+            self.news.extend(news);
         }
         Ok(true)
+    }
+
+    /// Says which processes were attached to, of those that have computed something since or have loaded nothing more
+    /// for a while (`quiet`).
+    fn arrive(&mut self, sink: &mut dyn Sink, quiet: Duration) -> Result<(), RunError> {
+        let (plan, instances) = (self.plan, &self.instances);
+        let computes = |pid| instances.iter().any(|i| i.pids().contains(&pid) && has_events(plan, i));
+        for message in self.arrivals.settled(quiet, computes) {
+            sink.record(&Record::Message(message)).map_err(RunError::Output)?;
+        }
+        Ok(())
     }
 
     /// Opens the gate of everything attached, and says so only then: who waits for the word misses nothing.
@@ -358,7 +445,7 @@ impl<'r> Run<'r> {
             instance.set_gate(gate::COUNTING);
         }
         for message in std::mem::take(&mut self.news) {
-            sink.record(&Record::Message(message))?;
+            sink.record(&Record::Message(message)).map_err(RunError::Output)?;
         }
         Ok(())
     }
@@ -397,6 +484,7 @@ impl<'r> Run<'r> {
     }
 
     fn check(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        self.arrive(sink, arrivals::QUIET)?;
         // After the end nothing is attached any more that could tell.
         if self.checked || !self.instances.iter().any(Instance::is_checking) {
             return Ok(());
@@ -418,7 +506,7 @@ impl<'r> Run<'r> {
     }
 
     fn say(&self, sink: &mut dyn Sink, level: Level, kind: &'static str, text: String) -> Result<(), RunError> {
-        Ok(sink.record(&Record::Message(Message { level, kind, text }))?)
+        sink.record(&Record::Message(Message { level, kind, text })).map_err(RunError::Output)
     }
 }
 

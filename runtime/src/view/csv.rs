@@ -68,6 +68,7 @@ fn cell(value: &Value, quantity: Quantity) -> io::Result<String> {
         Value::Text(text) => field(text),
         Value::Bool(truth) => truth.to_string(),
         Value::Hist(buckets) => quoted(&json::histogram(buckets)?),
+        Value::Curve(shares) => quoted(&json::curve(shares)?),
     })
 }
 

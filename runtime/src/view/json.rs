@@ -34,6 +34,11 @@ pub(super) fn histogram(buckets: &[Bucket]) -> io::Result<String> {
     String::from_utf8(to_json(&Histogram(buckets))?).map_err(io::Error::other)
 }
 
+/// A curve as it stands in a JSON row.
+pub(super) fn curve(shares: &[f64]) -> io::Result<String> {
+    String::from_utf8(to_json(&shares)?).map_err(io::Error::other)
+}
+
 fn to_json(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Harmless(CompactFormatter)))?;
@@ -167,6 +172,7 @@ impl Serialize for Cell<'_> {
             Value::Text(text) => serializer.serialize_str(text),
             Value::Bool(truth) => serializer.serialize_bool(*truth),
             Value::Hist(buckets) => Histogram(buckets).serialize(serializer),
+            Value::Curve(shares) => shares.serialize(serializer),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The block is the latest of every table shown, one panel each. It is redrawn by going up over its own lines and erasing
 //! them, so nothing above it is touched: the scrollback stays as it is. Messages go above the block and stay there. At
-//! the end the block is written whole, however long it is.
+//! the end the block is written whole, however long it is; tables that only the end shows are drawn with it.
 
 use std::io;
 
@@ -16,6 +16,8 @@ pub(super) struct Live {
     panels: Vec<Panel>,
     /// Lines of the block that is on the terminal, all of them right above the cursor.
     drawn: usize,
+    /// Tables wait for the end, to be drawn once and not once each.
+    ending: bool,
 }
 
 /// The latest of a table.
@@ -27,7 +29,7 @@ struct Panel {
 
 impl Live {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, panels: Vec::new(), drawn: 0 }
+        Self { options, panels: Vec::new(), drawn: 0, ending: false }
     }
 
     /// Puts a table in place of its predecessor.
@@ -53,8 +55,11 @@ impl Live {
         lines.into_iter().flat_map(|line| line.broken(self.options.width)).collect()
     }
 
-    /// As much of the block as the terminal shows; the cursor's own line is below it.
+    /// As much of the block as the terminal shows; the cursor's own line is below it. Nothing where the end will draw it.
     fn visible(&self) -> Vec<Line> {
+        if self.ending {
+            return Vec::new();
+        }
         let mut lines = self.block();
         let room = match self.options.height {
             0 => usize::MAX,
@@ -98,6 +103,9 @@ impl Renderer for Live {
         let text = match record {
             Record::Table(table) if matches!(table.view, ViewKind::Table | ViewKind::Hist) => {
                 self.put(table);
+                if self.ending {
+                    return Ok(());
+                }
                 let block = self.visible();
                 self.redraw(&[], &block)
             }
@@ -121,6 +129,7 @@ impl Renderer for Live {
                 // It stays; whatever comes goes below.
                 self.drawn = 0;
                 self.panels.clear();
+                self.ending = false;
                 text
             }
         };
@@ -131,5 +140,9 @@ impl Renderer for Live {
         (self.options.width, self.options.height) = (width, height);
         // The terminal has broken the lines anew, so there is no knowing how far up the block begins.
         self.drawn = 0;
+    }
+
+    fn ending(&mut self) {
+        self.ending = true;
     }
 }

@@ -71,6 +71,9 @@ pub trait Renderer {
 
     /// The terminal has a new size, in columns and lines. What is on it stays; the next block is drawn below.
     fn resize(&mut self, _width: usize, _height: usize) {}
+
+    /// What comes from here on belongs to the end of the run and can be shown with its last record.
+    fn ending(&mut self) {}
 }
 
 /// The renderer of a format.

@@ -72,6 +72,7 @@ pub(super) fn cell(value: &Value, quantity: Quantity) -> Figure {
         (Value::Float(x), _) if !x.is_finite() => Figure::new("-", ""),
         (Value::Float(x), Quantity::Share) => share(*x),
         (Value::Float(x), _) => float(*x, quantity, 3),
+        (Value::Curve(shares), _) => Figure::new(curve(shares), ""),
         (Value::Absent | Value::Hist(_), _) => Figure::new("-", ""),
     }
 }
@@ -142,6 +143,14 @@ pub(super) fn bar(fraction: f64, columns: usize) -> String {
     }
     let eighths = ((fraction.min(1.0) * columns as f64 * 8.0).round() as usize).max(1);
     "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+/// Shares at 1, 2, 4, 8 … and at the end: `1: 12 %, 2: 31 %, 4: 58 %`.
+fn curve(shares: &[f64]) -> String {
+    let is_shown = |n: usize| n.is_power_of_two() || n == shares.len();
+    let shown = shares.iter().enumerate().map(|(i, x)| (i + 1, x)).filter(|(n, _)| is_shown(*n));
+    let texts: Vec<String> = shown.map(|(n, x)| format!("{n}: {}", share(*x))).collect();
+    if texts.is_empty() { "-".to_owned() } else { texts.join(", ") }
 }
 
 fn text(text: &str) -> Figure {

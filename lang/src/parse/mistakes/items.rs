@@ -7,8 +7,9 @@ use crate::parse::chunks::ITEM_WORDS;
 use crate::scan::TokenKind;
 
 /// The words of a point's statements.
-const STATEMENTS: [&str; 13] =
-    ["start", "mark", "stop", "state", "only", "each", "variant", "within", "pattern", "let", "check", "never", "silent"];
+const STATEMENTS: [&str; 13] = [
+    "start", "mark", "stop", "state", "only", "each", "variant", "within", "pattern", "let", "check", "never", "silent",
+];
 
 /// `///` with no item behind it, `//!` that is not at the top.
 pub(super) fn doc_of_nothing(p: &Place<'_>) -> Option<Diagnostic> {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde::Serialize;
+
 use super::COLUMN;
 use crate::cli::page::{Page, Tone};
 use crate::kernel::rights::Capability;
@@ -10,29 +12,128 @@ use crate::kernel::{Feature, Features, Rights, Tracefs};
 /// Whether programs are compiled to machine code.
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
 
-/// Writes what there is, and adds what is wrong.
-pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>) {
-    let rights = Rights::of_this_process();
-    page.heading("rights");
-    rights_of(page, wrong, &rights);
-    page.heading("kernel");
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    page.entry(2, COLUMN, (Tone::Plain, "release"), &[(Tone::Plain, release.trim())]);
-    jit(page);
-    if !rights.can_bpf() {
-        if Tracefs::mounted().is_none() {
-            page.entry(2, COLUMN, (Tone::Plain, "tracefs"), &[(Tone::Faint, "not to be seen with these rights")]);
-        }
-        page.entry(2, COLUMN, (Tone::Plain, "features"), &[(Tone::Faint, "not tried: it takes the rights above")]);
-        return;
+/// What there is.
+#[derive(Debug)]
+pub(super) struct Machine {
+    rights: Rights,
+    release: String,
+    /// Nothing where there is no right to try them.
+    features: Option<Features>,
+}
+
+/// The machine for `--json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Json<'m> {
+    user: u32,
+    rights: Vec<RightJson>,
+    lockdown: Option<&'m str>,
+    kernel: &'m str,
+    features: Vec<FeatureJson<'m>>,
+}
+
+#[derive(Debug, Serialize)]
+struct RightJson {
+    name: &'static str,
+    held: bool,
+    needed: bool,
+    purpose: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct FeatureJson<'m> {
+    name: &'static str,
+    available: bool,
+    needed: bool,
+    used_by: &'static str,
+    about: &'static str,
+    found: &'m str,
+}
+
+impl Machine {
+    /// Looks, and tries what the kernel can do where that is allowed.
+    pub(super) fn look() -> Machine {
+        let rights = Rights::of_this_process();
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
+        let features = rights.can_bpf().then(Features::probe);
+        Machine { rights, release, features }
     }
-    let features = Features::probe();
-    for feature in features.iter() {
-        feature_of(page, wrong, &features, feature);
+
+    /// Writes what there is.
+    pub(super) fn write(&self, page: &mut Page) {
+        page.heading("rights");
+        rights(page, &self.rights);
+        page.heading("kernel");
+        page.entry(2, COLUMN, (Tone::Plain, "release"), &[(Tone::Plain, &self.release)]);
+        jit(page);
+        match &self.features {
+            Some(all) => all.iter().for_each(|one| feature(page, all, one)),
+            None => {
+                if Tracefs::mounted().is_none() {
+                    let why = "not to be seen with these rights";
+                    page.entry(2, COLUMN, (Tone::Plain, "tracefs"), &[(Tone::Faint, why)]);
+                }
+                let why = "not tried: it takes the rights above";
+                page.entry(2, COLUMN, (Tone::Plain, "features"), &[(Tone::Faint, why)]);
+            }
+        }
+    }
+
+    /// What is wrong, with what to do about it.
+    pub(super) fn wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if !self.rights.can_bpf() {
+            let advice = self.rights.advice();
+            // It is written to stand behind another text.
+            let (first, rest) = advice.split_at(advice.chars().next().map_or(0, char::len_utf8));
+            wrong.push(format!("{}{rest}.", first.to_uppercase()));
+            if !self.rights.user_namespace && self.rights.euid != 0 {
+                wrong.push(
+                    "To give the rights to the program once and for all: sudo setcap \
+                     cap_bpf,cap_perfmon,cap_sys_ptrace,cap_sys_admin+ep \"$(command -v profinfer)\""
+                        .to_owned(),
+                );
+            }
+        }
+        let Some(features) = &self.features else { return wrong };
+        for feature in features.iter().filter(|f| !f.available && needed(features, f.name)) {
+            wrong.push(format!(
+                "This kernel lacks {}, which profinfer cannot do without: {}. It takes Linux 5.15 or later (6.6 or \
+                 later attaches much faster), with CONFIG_UPROBE_EVENTS and CONFIG_BPF_EVENTS.",
+                feature.name, feature.found
+            ));
+        }
+        wrong
+    }
+
+    /// The same for programs.
+    pub(super) fn json(&self) -> Json<'_> {
+        let right = |capability: Capability| RightJson {
+            name: capability.name(),
+            held: self.rights.holds(capability),
+            needed: capability.essential(),
+            purpose: capability.purpose(),
+        };
+        let features = self.features.iter().flat_map(|all| {
+            all.iter().map(|one| FeatureJson {
+                name: one.name,
+                available: one.available,
+                needed: needed(all, one.name),
+                used_by: used_by(one.name),
+                about: one.about,
+                found: &one.found,
+            })
+        });
+        Json {
+            user: self.rights.euid,
+            rights: Capability::ALL.map(right).into(),
+            lockdown: self.rights.lockdown.as_deref(),
+            kernel: &self.release,
+            features: features.collect(),
+        }
     }
 }
 
-fn rights_of(page: &mut Page, wrong: &mut Vec<String>, rights: &Rights) {
+fn rights(page: &mut Page, rights: &Rights) {
     let user = if rights.euid == 0 { "root".to_owned() } else { format!("user {}", rights.euid) };
     page.entry(2, COLUMN, (Tone::Plain, "user"), &[(Tone::Plain, &user)]);
     for capability in Capability::ALL {
@@ -48,19 +149,6 @@ fn rights_of(page: &mut Page, wrong: &mut Vec<String>, rights: &Rights) {
         let tone = if mode == "none" { Tone::Good } else { Tone::Weak };
         page.entry(2, COLUMN, (Tone::Plain, "lockdown"), &[(tone, mode)]);
     }
-    if !rights.can_bpf() {
-        let advice = rights.advice();
-        // It is written to stand behind another text.
-        let (first, rest) = advice.split_at(advice.chars().next().map_or(0, char::len_utf8));
-        wrong.push(format!("{}{rest}.", first.to_uppercase()));
-        if !rights.user_namespace && rights.euid != 0 {
-            wrong.push(
-                "To give the rights to the program once and for all: sudo setcap \
-                 cap_bpf,cap_perfmon,cap_sys_ptrace,cap_sys_admin+ep \"$(command -v profinfer)\""
-                    .to_owned(),
-            );
-        }
-    }
 }
 
 fn jit(page: &mut Page) {
@@ -72,23 +160,16 @@ fn jit(page: &mut Page) {
     page.entry(2, COLUMN, (Tone::Plain, "JIT"), &[(tone, &text)]);
 }
 
-fn feature_of(page: &mut Page, wrong: &mut Vec<String>, features: &Features, feature: &Feature) {
-    let needed = needed(features, feature.name);
-    let (tone, state) = match (feature.available, needed) {
+fn feature(page: &mut Page, all: &Features, feature: &Feature) {
+    let (tone, state) = match (feature.available, needed(all, feature.name)) {
         (true, _) => (Tone::Good, "yes,"),
-        (false, true) => (Tone::Bad, "no, and needed:"),
-        (false, false) => (Tone::Weak, "no:"),
+        (false, true) => (Tone::Bad, "no, and needed;"),
+        (false, false) => (Tone::Weak, "no,"),
     };
-    let about = format!("({})", feature.about);
-    let text = [(tone, state), (Tone::Plain, feature.found.as_str()), (Tone::Faint, about.as_str())];
+    let used = format!("used by {}:", used_by(feature.name));
+    let found = format!("({})", feature.found);
+    let text = [(tone, state), (Tone::Plain, &*used), (Tone::Plain, feature.about), (Tone::Faint, &*found)];
     page.entry(2, COLUMN, (Tone::Plain, feature.name), &text);
-    if !feature.available && needed {
-        wrong.push(format!(
-            "This kernel lacks {}, which profinfer cannot do without: {}. It takes Linux 5.15 or later (6.6 or later \
-             attaches much faster), with CONFIG_UPROBE_EVENTS and CONFIG_BPF_EVENTS.",
-            feature.name, feature.found
-        ));
-    }
 }
 
 /// Whether nothing works without a feature: to attach there are two ways, everything else on the list has no other.
@@ -97,5 +178,16 @@ fn needed(features: &Features, name: &str) -> bool {
         "uprobe_multi" | "uprobe_perf" => !features.uprobe_multi.available && !features.uprobe_perf.available,
         "attach_cookie" | "ringbuf" | "shared_memory" | "tracefs" => true,
         _ => false,
+    }
+}
+
+/// What uses a feature, behind "used by". Most kernels can do more than is made use of.
+fn used_by(name: &str) -> &'static str {
+    match name {
+        "uprobe_multi" | "attach_cookie" | "shared_memory" => "every script",
+        "ringbuf" | "tracefs" => "every run, to learn of code that is loaded later",
+        "map_batch" => "every table",
+        "uprobe_perf" => "every script on a kernel without uprobe_multi",
+        _ => "nothing yet",
     }
 }

@@ -28,7 +28,9 @@ pub(super) fn reference(engines: &[Description]) -> String {
                 None => "The numbers of these words are fixed.",
             };
             let words: Vec<String> = e.words.keys().map(|w| format!("`{w}`")).collect();
-            let _ = writeln!(text, "\n### enum `{name}`\n\n{numbered}\n\n{}", words.join(" "));
+            let about = join(&e.docs);
+            let about = [about.as_str(), numbered].map(str::trim).join(" ");
+            let _ = writeln!(text, "\n### enum `{name}`\n\n{}\n\n{}", about.trim(), words.join(" "));
         }
     }
     text

@@ -25,6 +25,8 @@ pub(super) fn of(spec: &MapSpec) -> (u64, u64) {
         }
         MapKind::Array => (HEAD + entries * value, HEAD + entries * value),
         MapKind::Hash => (buckets, buckets + entries * element),
+        // Its pages, some for its head, and a table in which each of its pages stands twice.
+        MapKind::Ring => (entries + 4 * PAGE + entries / PAGE * 16, entries + 4 * PAGE + entries / PAGE * 16),
         // Made whole at once.
         MapKind::LruHash => (buckets + entries * element, buckets + entries * element),
     };
@@ -49,10 +51,11 @@ mod tests {
             }
             MapKind::Hash => kernel::MapSpec::hash("pi_test", key, value, n),
             MapKind::LruHash => kernel::MapSpec::lru_hash("pi_test", key, value, n),
+            MapKind::Ring => kernel::MapSpec::ring_buffer("pi_test", n),
         };
         let map = Linux::new().create_map(&made).unwrap();
         let empty = map.kernel_bytes().unwrap();
-        for i in 0..n {
+        for i in 0..if spec.kind == MapKind::Ring { 0 } else { n } {
             let mut bytes = vec![0; key as usize];
             bytes[..4].copy_from_slice(&i.to_ne_bytes());
             map.update(&bytes, &vec![0; value as usize], Update::Any).unwrap();
@@ -69,6 +72,7 @@ mod tests {
             (MapKind::Array, 4, 96, 16),
             (MapKind::Array, 4, 8, 1),
             (MapKind::Shared, 4, 4200, 1),
+            (MapKind::Ring, 0, 0, 8 << 20),
         ] {
             let spec = MapSpec {
                 id: MapId::Threads,

@@ -6,19 +6,24 @@ use profinfer_ebpf::layout::{MapId, PointCounter, record as record_layout};
 
 use super::show::OVER_LIMIT;
 use super::signals::{Signals, Wake};
-use super::{Run, RunError, Sink, TICK, gate};
+use super::{Run, RunError, Sink, gate};
 use crate::record::{End, Record, Silent};
 use crate::session::instance::Instance;
+use crate::session::watch::Watch;
 
 /// How long the end waits for steps that are open.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How often it looks whether they are closed.
+const DRAIN_TICK: Duration = Duration::from_millis(2);
 
 impl Run<'_> {
-    /// Lets open steps end, detaches, shows what is left to show.
+    /// Lets open steps end, detaches, shows what is left to show. Nothing new is counted from the first moment on, however
+    /// long the rest takes.
     pub(super) async fn finish(
         &mut self,
         reason: String,
         signals: &mut Signals,
+        mut watch: Watch,
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
@@ -30,13 +35,18 @@ impl Run<'_> {
             tokio::select! {
                 // A second Ctrl-C does not wait.
                 wake = signals.next() => if matches!(wake, Wake::Interrupt | Wake::Terminate) { break },
-                () = tokio::time::sleep(TICK) => {}
+                // What is loaded now is not attached to any more, but a command that we started stands still for it.
+                pids = watch.next() => pids?.into_iter().try_for_each(|pid| watch.resume(pid))?,
+                () = tokio::time::sleep(DRAIN_TICK) => {}
             }
         }
         let counted = self.started.elapsed();
         self.ended = Some(Instant::now());
+        drop(watch);
+        self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
+        sink.ending();
         let actions = self.plan.end.clone();
         self.act(&actions, sink)?;
         for table in 0..self.plan.tables.len() {
@@ -46,7 +56,7 @@ impl Run<'_> {
         }
         let end = self.end(reason, counted)?;
         let losses = !end.dropped.is_empty();
-        sink.record(&Record::End(end))?;
+        sink.record(&Record::End(end)).map_err(RunError::Output)?;
         Ok(losses)
     }
 

@@ -60,6 +60,12 @@ impl Run<'_> {
 
     /// The rows of a table as they are now.
     fn live(&mut self, table: usize) -> Result<Rows, RunError> {
+        if self.plan.tables[table].streamed {
+            self.drain();
+            let (rows, over) = self.streams.live(table);
+            self.over[table].now = over;
+            return Ok(rows);
+        }
         let mut rows = Rows::new();
         let mut over = 0;
         for part in self.parts(table) {
@@ -74,6 +80,13 @@ impl Run<'_> {
     /// The rows of a table, which is empty after.
     fn take(&mut self, table: usize) -> Result<Rows, RunError> {
         self.since[table] = self.now();
+        if self.plan.tables[table].streamed {
+            self.drain();
+            let (rows, over) = self.streams.take(table);
+            self.over[table].before += over;
+            self.over[table].now = 0;
+            return Ok(rows);
+        }
         let mut rows = Rows::new();
         for part in self.parts(table) {
             for instance in &mut self.instances {
@@ -84,6 +97,13 @@ impl Run<'_> {
         }
         self.over[table].now = 0;
         Ok(rows)
+    }
+
+    /// Counts the events that were sent since.
+    pub(super) fn drain(&mut self) {
+        for instance in &mut self.instances {
+            instance.events(|event, facts, layout| self.streams.count(event, self.plan, facts, layout));
+        }
     }
 
     /// The groups whose rows a table shows.
@@ -114,7 +134,7 @@ impl Run<'_> {
             dropped: self.table_drops(show.table),
             to: show.to.clone(),
         };
-        Ok(sink.record(&Record::Table(table))?)
+        sink.record(&Record::Table(table)).map_err(RunError::Output)
     }
 
     fn table_drops(&self, table: usize) -> BTreeMap<String, u64> {

@@ -136,6 +136,34 @@ fn a_block_taller_than_the_screen_is_cut_until_the_end() {
     assert!(!all.contains("more lines"), "{all}");
 }
 
+/// The renderer as a run drives it: an old block, then tables that the end shows, then the end.
+#[test]
+fn tables_of_the_end_are_drawn_once() {
+    let mut renderer = renderer(Format::Table, live(80, 24));
+    let mut terminal = Terminal::new(80, 24);
+    let mut draw = |renderer: &mut dyn Renderer, record: &Record| {
+        let mut out = Vec::new();
+        renderer.record(record, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        terminal.feed(&text);
+        text
+    };
+    draw(&mut *renderer, &Record::Table(counts("ops", 1, 3)));
+    renderer.ending();
+    assert_eq!(draw(&mut *renderer, &Record::Table(counts("ops", 2, 2))), "");
+    assert_eq!(draw(&mut *renderer, &Record::Table(counts("steps", 2, 1))), "");
+    let raw = Table { view: ViewKind::Json, ..counts("raw", 2, 0) };
+    assert!(draw(&mut *renderer, &Record::Table(raw)).contains("\"raw\""), "text for programs waits for nothing");
+    let last = draw(&mut *renderer, &Record::End(silent_end()));
+    assert_eq!((last.matches("at 2.00 s").count(), last.contains("\x1b[A")), (2, false), "{}", visible(&last));
+    let all = terminal.all();
+    assert!(
+        all.contains("\nops  at 2.00 s\n") && all.contains("\nsteps  at 2.00 s\n") && !all.contains("1.00 s"),
+        "{all}"
+    );
+    assert!(all.starts_with("{\"type\""), "{all}");
+}
+
 #[test]
 fn wide_text_and_narrow_screens_do_not_lose_count() {
     let rows = |n: i64| vec![vec![text("世界世界世界世界世界世界"), int(i64::MAX - n)], vec![text("é\u{301}"), int(n)]];

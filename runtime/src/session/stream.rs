@@ -1,0 +1,252 @@
+//! Streamed tables: their events come one by one, and their rows are kept here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use profinfer_compiler::plan::{Plan, SlotHow, Table};
+use profinfer_ebpf::TargetFacts;
+use profinfer_ebpf::layout::{ABSENT, Layout, TableLayout, bucket_of, sent};
+
+use super::rows::{Key, Rows, SlotValue, place, shown, word};
+
+/// The keys of a row as they are shown, kept once.
+type Keys = Arc<[Key]>;
+/// A table and a key as the kernel has them.
+type KernelKey = (usize, Vec<u8>);
+/// A slot of a row, process and context: what a gap is measured along.
+type Along = (usize, Keys, u32, i64);
+
+/// The rows of streamed tables.
+#[derive(Debug, Default)]
+pub struct Streams {
+    /// By the table that they are shown with.
+    tables: HashMap<usize, Stream>,
+    /// What became of the kernel's keys, by the kernel's table.
+    keys: HashMap<KernelKey, Option<Keys>>,
+    /// Values of the events before, by slot and keys, process and context. They outlive a clear.
+    before: HashMap<Along, i64>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    rows: Rows,
+    /// Events that found no row within the limit, since the rows were last taken.
+    over: u64,
+}
+
+/// What all slots of a row are told of an event.
+struct Event<'e> {
+    process: u32,
+    context: i64,
+    time: u64,
+    keys: &'e Keys,
+}
+
+impl Streams {
+    /// Counts an event as it was sent; see [`sent`].
+    pub fn count(&mut self, event: &[u8], plan: &Plan, facts: &TargetFacts, layout: &Layout) {
+        let head = word(event);
+        let index = (head & u64::from(u32::MAX)) as usize;
+        let (Some(table), Some(lies)) = (plan.tables.get(index), layout.tables.get(index)) else { return };
+        let (key, values) = event[sent::KEY as usize..].split_at(lies.key_size as usize);
+        let Some(keys) = self.keys_of((index, key), table, lies, facts) else { return };
+        let stream = self.tables.entry(table.shown_with).or_default();
+        let Some(row) = place(&mut stream.rows, keys.to_vec(), table) else {
+            stream.over += 1;
+            return;
+        };
+        let mut values = values.chunks_exact(8).map(|b| word(b) as i64);
+        let context = if table.context.is_some() { values.next_back().unwrap_or(ABSENT) } else { ABSENT };
+        let time = word(&event[sent::TIME as usize..]);
+        let event = Event { process: (head >> 32) as u32, context, time, keys: &keys };
+        for (i, slot) in table.slots.iter().enumerate() {
+            let mut of = slot.of.as_ref().map(|_| values.next().unwrap_or(ABSENT));
+            let against = slot.against.as_ref().map(|_| values.next().unwrap_or(ABSENT));
+            if slot.gap
+                && let Some(value) = of
+            {
+                // The slots of one gap keep it each for itself.
+                of = Some(match value {
+                    ABSENT => ABSENT,
+                    value => {
+                        let place = (i, Arc::clone(event.keys), event.process, event.context);
+                        self.before.insert(place, value).map_or(ABSENT, |before| value.wrapping_sub(before))
+                    }
+                });
+            }
+            if of != Some(ABSENT) {
+                add(&mut stream.rows[row][i], slot.how, of.unwrap_or_default(), against, &event);
+            }
+        }
+    }
+
+    /// The rows of a table as they are now, and how many events found no row.
+    pub fn live(&self, table: usize) -> (Rows, u64) {
+        self.tables.get(&table).map_or_else(Default::default, |s| (s.rows.clone(), s.over))
+    }
+
+    /// The rows of a table, which is empty after, and how many events found no row.
+    pub fn take(&mut self, table: usize) -> (Rows, u64) {
+        let Some(stream) = self.tables.get_mut(&table) else { return Default::default() };
+        (std::mem::take(&mut stream.rows), std::mem::take(&mut stream.over))
+    }
+
+    /// The keys that are shown of a kernel key; none if user space filters it out.
+    fn keys_of(
+        &mut self,
+        (index, key): (usize, &[u8]),
+        table: &Table,
+        lies: &TableLayout,
+        facts: &TargetFacts,
+    ) -> Option<Keys> {
+        let entry = self.keys.entry((index, key.to_vec()));
+        entry.or_insert_with(|| shown(key, table, lies, facts).map(Arc::from)).clone()
+    }
+}
+
+/// Adds a value that is there to a slot.
+fn add(into: &mut SlotValue, how: SlotHow, value: i64, against: Option<i64>, event: &Event<'_>) {
+    match into {
+        SlotValue::Number(n) => {
+            *n = match how {
+                SlotHow::Count | SlotHow::Present => *n + 1,
+                SlotHow::Min => (*n).min(value),
+                SlotHow::Max => (*n).max(value),
+                _ => n.wrapping_add(value),
+            };
+        }
+        SlotValue::Buckets(buckets) => {
+            let k = if let SlotHow::Hist(k) = how { k } else { 0 };
+            *buckets.entry(bucket_of(value, k)).or_default() += 1;
+        }
+        SlotValue::Last(last) => {
+            if last.is_none_or(|(time, _)| time <= event.time) {
+                *last = Some((event.time, value));
+            }
+        }
+        SlotValue::Distinct(values) => {
+            values.insert(value);
+        }
+        SlotValue::Lru(depths) => depths.count((event.process, event.context), value),
+        SlotValue::Line(line) => {
+            if let Some(x) = against.filter(|x| *x != ABSENT) {
+                line.add(x as f64, value as f64);
+            }
+        }
+    }
+}
+
+/// How deep each value was found in a stack of least recent use: a cache of n entries that throws out what was used least
+/// recently hits exactly those found among the first n.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LruDepths {
+    /// A stack per process and context, most recent first.
+    stacks: HashMap<(u32, i64), Vec<i64>>,
+    /// Values found at depth 0, 1, 2 …
+    depths: Vec<u64>,
+    /// Values met for the first time.
+    first: u64,
+}
+
+impl LruDepths {
+    fn count(&mut self, stack: (u32, i64), value: i64) {
+        let stack = self.stacks.entry(stack).or_default();
+        match stack.iter().position(|v| *v == value) {
+            Some(depth) => {
+                if self.depths.len() <= depth {
+                    self.depths.resize(depth + 1, 0);
+                }
+                self.depths[depth] += 1;
+                stack[..=depth].rotate_right(1);
+            }
+            None => {
+                self.first += 1;
+                stack.insert(0, value);
+            }
+        }
+    }
+
+    /// The share of hits of caches of 1, 2, 3 … entries, up to as many as there are different values.
+    pub fn hit_rates(&self) -> Vec<f64> {
+        let all = self.first + self.depths.iter().sum::<u64>();
+        let most = self.stacks.values().map(Vec::len).max().unwrap_or(0);
+        let mut hits = 0;
+        let rate = |depth: usize| {
+            hits += self.depths.get(depth).copied().unwrap_or(0);
+            hits as f64 / all as f64
+        };
+        (0..most).map(rate).collect()
+    }
+}
+
+/// The straight line with the least squares through points, one point at a time.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Line {
+    n: f64,
+    mean_x: f64,
+    mean_y: f64,
+    /// Sum of the squares of x less its mean.
+    xx: f64,
+    /// Sum of the products of both less their means.
+    xy: f64,
+}
+
+impl Line {
+    fn add(&mut self, x: f64, y: f64) {
+        self.n += 1.0;
+        let (dx, dy) = (x - self.mean_x, y - self.mean_y);
+        self.mean_x += dx / self.n;
+        self.mean_y += dy / self.n;
+        self.xx += dx * (x - self.mean_x);
+        self.xy += dx * (y - self.mean_y);
+    }
+
+    /// Its slope; none while all points have one x.
+    pub fn slope(&self) -> Option<f64> {
+        (self.xx > 0.0).then(|| self.xy / self.xx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_hits_what_lies_within_its_size() {
+        let ids = [3, 1, 3, 2, 1, 1, 3, 7, 3, 2];
+        let mut depths = LruDepths::default();
+        ids.iter().for_each(|id| depths.count((1, 0), *id));
+        for size in 1..=4usize {
+            let (mut cache, mut hits) = (Vec::new(), 0);
+            for id in ids {
+                if let Some(at) = cache.iter().position(|c| *c == id) {
+                    hits += 1;
+                    cache.remove(at);
+                }
+                cache.push(id);
+                if cache.len() > size {
+                    cache.remove(0);
+                }
+            }
+            assert_eq!(depths.hit_rates()[size - 1], f64::from(hits) / 10.0, "a cache of {size}");
+        }
+        assert_eq!(depths.hit_rates().len(), 4);
+    }
+
+    #[test]
+    fn processes_do_not_share_a_cache() {
+        let mut depths = LruDepths::default();
+        for process in [1, 2, 1, 2] {
+            depths.count((process, 0), 5);
+        }
+        assert_eq!(depths.hit_rates(), [0.5]);
+    }
+
+    #[test]
+    fn a_line_through_points_on_a_line_has_its_slope() {
+        let mut line = Line::default();
+        assert_eq!(line.slope(), None);
+        (0..100).for_each(|x| line.add(1e12 + f64::from(x), 7.0 - 3.0 * f64::from(x)));
+        assert!((line.slope().unwrap_or_default() + 3.0).abs() < 1e-6, "{line:?}");
+    }
+}
