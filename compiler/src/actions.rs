@@ -101,7 +101,11 @@ impl Clauses<'_> {
     fn sort(&self, table: usize, e: &ast::Expr, descending: Option<bool>) -> Result<(SortBy, bool), Diagnostic> {
         let wanted = without_blanks(self.sources.text(e.span));
         let t = &self.tables[table];
-        if let Some(i) = t.columns.iter().position(|c| c.name == wanted) {
+        let columns = || {
+            let with = self.tables.iter().enumerate().filter(|(i, t)| t.shown_with == table && t.adds_to == *i);
+            with.flat_map(|(_, t)| &t.columns)
+        };
+        if let Some(i) = columns().position(|c| c.name == wanted) {
             return Ok((SortBy::Column(i), descending.unwrap_or(true)));
         }
         if let Some(i) = t.keys.iter().position(|k| k.name == wanted) {
@@ -110,8 +114,7 @@ impl Clauses<'_> {
         if self.broken.contains(&t.name) {
             return Err(consequence(e.span));
         }
-        let names: Vec<_> =
-            t.columns.iter().map(|c| c.name.as_str()).chain(t.keys.iter().map(|k| k.name.as_str())).collect();
+        let names: Vec<_> = columns().map(|c| c.name.as_str()).chain(t.keys.iter().map(|k| k.name.as_str())).collect();
         Err(Diagnostic::error("PI0322", format!("`{}` has no column `{wanted}`", t.name))
             .at(e.span, "unknown column")
             .help_near(&wanted, names.iter().copied(), &format!("columns: {}", names.join(" "))))

@@ -308,6 +308,7 @@ impl<'a> Clauses<'a> {
             context,
             name: String::new(),
             shown_with: self.tables.len(),
+            adds_to: self.tables.len(),
             point,
             open: conditions.open.clone(),
             close: conditions.close.clone(),
@@ -359,13 +360,14 @@ impl<'a> Clauses<'a> {
                 table.name = into.node.clone();
                 let first = self.table_called(&into.node);
                 match (self.named.get(&into.node), first) {
-                    (Some(_), Some(first)) if same_shape(&self.tables[first], &table) => table.shown_with = first,
+                    (Some(_), Some(first)) if self.join(first, &mut table) => {}
                     // What is wrong with one of them may be all that tells them apart.
                     (Some(_), _) if !whole || self.broken.contains(&into.node) => {}
                     (Some(at), _) => {
-                        let d = not_yet("one table of groups with other keys or columns", into.span)
+                        let d = Diagnostic::error("PI0326", format!("the groups of `{}` do not go together", into.node))
+                            .at(into.span, "has other keys, or a column of that name that means something else")
                             .note(*at, "the first group")
-                            .help("write the same columns and keys in both, or use two tables");
+                            .help("groups of one table have the same keys, and either the same columns (rows are added up) or columns of other names (they stand side by side)");
                         self.errors.push(d);
                     }
                     (None, Some(_)) => {
@@ -385,6 +387,22 @@ impl<'a> Clauses<'a> {
         }
         self.by_name.entry(table.name.clone()).or_insert(self.tables.len());
         self.tables.push(table);
+    }
+
+    /// Has a table stand with the first of its name: its rows add to one with the same columns, or its columns stand beside
+    /// the others. False if neither can be.
+    fn join(&self, first: usize, table: &mut Table) -> bool {
+        let with: Vec<usize> = (0..self.tables.len()).filter(|t| self.tables[*t].shown_with == first).collect();
+        let same = with.iter().find(|t| same_shape(&self.tables[**t], table));
+        let is_new = |name: &str| !with.iter().any(|t| self.tables[*t].columns.iter().any(|c| c.name == name));
+        if same.is_none() && !(same_keys(&self.tables[first], table) && table.columns.iter().all(|c| is_new(&c.name))) {
+            return false;
+        }
+        table.shown_with = first;
+        if let Some(same) = same {
+            table.adds_to = *same;
+        }
+        true
     }
 
     /// The first table of that name.
@@ -429,9 +447,13 @@ fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
 
 /// Whether the rows of two groups can stand in one table and be added up.
 fn same_shape(a: &Table, b: &Table) -> bool {
-    let keys = |t: &Table| t.keys.iter().map(|k| (k.name.clone(), k.ty.clone())).collect::<Vec<_>>();
     let slots = |t: &Table| t.slots.iter().map(|s| s.how).collect::<Vec<_>>();
-    keys(a) == keys(b) && a.columns == b.columns && slots(a) == slots(b)
+    same_keys(a, b) && a.streamed == b.streamed && a.columns == b.columns && slots(a) == slots(b)
+}
+
+fn same_keys(a: &Table, b: &Table) -> bool {
+    let keys = |t: &Table| t.keys.iter().map(|k| (k.name.clone(), k.ty.clone())).collect::<Vec<_>>();
+    keys(a) == keys(b)
 }
 
 fn aggregate_among_keys(k: &ast::Column) -> Option<Diagnostic> {

@@ -278,6 +278,8 @@ pub struct Table {
     pub name: String,
     /// The table whose rows these stand with: itself, or the first of that name.
     pub shown_with: usize,
+    /// The table whose rows these add to: itself, or the first of that name with the same columns.
+    pub adds_to: usize,
     /// The point whose events it gathers.
     pub point: PointId,
     /// Conditions known when an event begins.
@@ -515,6 +517,12 @@ impl Plan {
             .chain(&self.end)
             .chain(self.timers.iter().flat_map(|t| &t.actions))
             .any(|a| matches!(a, Action::Show(s) if s.table == table))
+    }
+
+    /// The groups of columns that stand side by side in the table called as this one is.
+    pub fn groups(&self, table: usize) -> impl Iterator<Item = usize> + '_ {
+        let is_group = move |(i, t): &(usize, &Table)| t.shown_with == table && t.adds_to == *i;
+        self.tables.iter().enumerate().filter(is_group).map(|(i, _)| i)
     }
 
     /// Points in the order in which their events nest, outermost first.

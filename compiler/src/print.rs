@@ -197,7 +197,9 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
     let user = |expr| User { fields: &t.key, expr }.to_string();
     out.head(&format!("table {}: {}", t.name, plan.points[t.point].name));
-    if t.shown_with != index {
+    if t.adds_to == index && t.shown_with != index {
+        out.line("beside", &format!("the columns of the first `{}`", plan.tables[t.shown_with].name));
+    } else if t.shown_with != index {
         out.line("adds to", &format!("the rows of the first `{}`", plan.tables[t.shown_with].name));
     }
     out.lines("at start", t.open.iter().map(kernel));

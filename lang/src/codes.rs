@@ -107,5 +107,6 @@ codes! {
     PI0323 "a setting is out of range",
     PI0324 "the keys are too large",
     PI0325 "fields of different moments",
+    PI0326 "groups that do not go together",
     PI0401 "not supported yet",
 }

@@ -20,4 +20,5 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "graphs.pi", text: include_str!("../graphs.pi") },
     Text { path: "tokens.pi", text: include_str!("../tokens.pi") },
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
+    Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
 ];

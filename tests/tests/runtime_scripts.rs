@@ -198,7 +198,7 @@ fn parts_add_up_to_the_token(kind: Kind) {
 
 #[test]
 fn help_of_each_script_lists_its_parameters() {
-    let lines = ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi"].map(|name| {
+    let lines = ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "moe_routing.pi"].map(|name| {
         let path = stock(name);
         let script = fs::read_to_string(&path).or_fail(name);
         let help = Profinfer::run([path.as_os_str(), "--help".as_ref()]);
@@ -216,7 +216,7 @@ fn help_of_each_script_lists_its_parameters() {
         assert_eq!(help.stdout.contains("has no parameters"), parameters.is_empty(), "{name}:\n{}", help.stdout);
         parameters.len()
     });
-    assert_eq!(lines, [2, 0, 0, 2], "parameters by script");
+    assert_eq!(lines, [2, 0, 0, 2, 2], "parameters by script");
 }
 
 on_each_engine! {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use indexmap::IndexMap;
 use profinfer_compiler::QUANTILE_K;
 use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, SlotHow, SortBy, Table};
 use profinfer_compiler::types::{ArithOp, Type};
@@ -35,10 +36,11 @@ impl Number {
     }
 }
 
-/// The heads of a table's keys and columns.
-pub fn heads(table: &Table) -> (Vec<Column>, Vec<Column>) {
-    let keys = table.keys.iter().map(|k| Column { name: k.name.clone(), quantity: quantity(&k.ty), error: None });
-    let columns = table.columns.iter().map(|c| {
+/// The heads of a table's keys and columns, those of its groups side by side.
+pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
+    let keys = groups.first().into_iter().flat_map(|(t, _)| &t.keys);
+    let keys = keys.map(|k| Column { name: k.name.clone(), quantity: quantity(&k.ty), error: None });
+    let columns = groups.iter().flat_map(|(t, _)| &t.columns).map(|c| {
         let quantity = match (&c.value, quantity(&c.ty)) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
@@ -65,23 +67,25 @@ fn quantity(ty: &Type) -> Quantity {
     }
 }
 
-/// The rows as shown, sorted. `wall_ns` is the time over which they were gathered.
-pub fn rows(table: &Table, rows: &Rows, wall_ns: u64, sort: Option<(SortBy, bool)>) -> Vec<Row> {
-    let totals: Vec<i64> = (0..table.slots.len())
-        .map(|i| {
-            rows.values().fold(0i64, |sum, slots| match &slots[i] {
-                SlotValue::Number(n) => sum.wrapping_add(*n),
-                _ => sum,
-            })
-        })
-        .collect();
-    let mut out: Vec<Row> = rows
-        .iter()
-        .map(|(keys, slots)| Row {
-            keys: keys.iter().map(key_value).collect(),
-            cells: table.columns.iter().map(|c| cell(&c.value, &c.ty, table, slots, &totals, wall_ns)).collect(),
-        })
-        .collect();
+/// The rows as shown, sorted: those of its groups with the same keys in one, absent where a group has none. `wall_ns` is
+/// the time over which they were gathered.
+pub fn rows(groups: &[(&Table, &Rows)], wall_ns: u64, sort: Option<(SortBy, bool)>) -> Vec<Row> {
+    let columns: usize = groups.iter().map(|(t, _)| t.columns.len()).sum();
+    let mut joined: IndexMap<&[Key], Vec<Value>> = IndexMap::new();
+    let mut before = 0;
+    for (table, rows) in groups {
+        let totals = totals(table, rows);
+        for (keys, slots) in *rows {
+            let cells = joined.entry(keys).or_insert_with(|| vec![Value::Absent; columns]);
+            for (cell, c) in cells[before..].iter_mut().zip(&table.columns) {
+                *cell = self::cell(&c.value, &c.ty, table, slots, &totals, wall_ns);
+            }
+        }
+        before += table.columns.len();
+    }
+    let row = |(keys, cells): (&[Key], _)| Row { keys: keys.iter().map(key_value).collect(), cells };
+    let mut out: Vec<Row> = joined.into_iter().map(row).collect();
+    let Some((table, _)) = groups.first() else { return out };
     let (by, descending) = sort.unwrap_or_else(|| default_sort(table));
     out.sort_by(|a, b| {
         let by_column = match by {
@@ -94,6 +98,14 @@ pub fn rows(table: &Table, rows: &Rows, wall_ns: u64, sort: Option<(SortBy, bool
         })
     });
     out
+}
+
+fn totals(table: &Table, rows: &Rows) -> Vec<i64> {
+    let add = |sum: i64, slot: &SlotValue| match slot {
+        SlotValue::Number(n) => sum.wrapping_add(*n),
+        _ => sum,
+    };
+    (0..table.slots.len()).map(|i| rows.values().fold(0, |sum, slots| add(sum, &slots[i]))).collect()
 }
 
 /// Tables whose first key is a number go by it; others by their first column, largest first.

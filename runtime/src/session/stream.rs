@@ -19,7 +19,7 @@ type Along = (usize, Keys, u32, i64);
 /// The rows of streamed tables.
 #[derive(Debug, Default)]
 pub struct Streams {
-    /// By the table that they are shown with.
+    /// By the table that they add to.
     tables: HashMap<usize, Stream>,
     /// What became of the kernel's keys, by the kernel's table.
     keys: HashMap<KernelKey, Option<Keys>>,
@@ -50,7 +50,7 @@ impl Streams {
         let (Some(table), Some(lies)) = (plan.tables.get(index), layout.tables.get(index)) else { return };
         let (key, values) = event[sent::KEY as usize..].split_at(lies.key_size as usize);
         let Some(keys) = self.keys_of((index, key), table, lies, facts) else { return };
-        let stream = self.tables.entry(table.shown_with).or_default();
+        let stream = self.tables.entry(table.adds_to).or_default();
         let Some(row) = place(&mut stream.rows, keys.to_vec(), table) else {
             stream.over += 1;
             return;

@@ -18,7 +18,7 @@ impl Run<'_> {
     /// Does what a clause says; `true` if it ends the run.
     pub(super) fn act(&mut self, actions: &[Action], sink: &mut dyn Sink) -> Result<bool, RunError> {
         // A table that is shown and cleared in one clause is switched first: what is shown is exactly what is cleared.
-        let mut taken: IndexMap<usize, (Rows, u64)> = IndexMap::new();
+        let mut taken: IndexMap<usize, (Vec<Rows>, u64)> = IndexMap::new();
         // What stands behind an `exit` is not done: its rows are shown by the end of the run.
         let end = actions.iter().position(|a| *a == Action::Exit);
         let actions = &actions[..end.unwrap_or(actions.len())];
@@ -58,44 +58,53 @@ impl Run<'_> {
         self.now().saturating_duration_since(self.since[table]).as_nanos() as u64
     }
 
-    /// The rows of a table as they are now.
-    fn live(&mut self, table: usize) -> Result<Rows, RunError> {
-        if self.plan.tables[table].streamed {
+    /// The rows of a table as they are now, group by group.
+    fn live(&mut self, table: usize) -> Result<Vec<Rows>, RunError> {
+        self.over[table].now = 0;
+        let groups: Vec<usize> = self.plan.groups(table).collect();
+        groups.into_iter().map(|group| self.live_group(table, group)).collect()
+    }
+
+    fn live_group(&mut self, table: usize, group: usize) -> Result<Rows, RunError> {
+        if self.plan.tables[group].streamed {
             self.drain();
-            let (rows, over) = self.streams.live(table);
-            self.over[table].now = over;
+            let (rows, over) = self.streams.live(group);
+            self.over[table].now += over;
             return Ok(rows);
         }
         let mut rows = Rows::new();
-        let mut over = 0;
-        for part in self.parts(table) {
+        for part in self.parts(group) {
             for instance in &self.instances {
-                over += gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
+                let lost = gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
+                self.over[table].now += lost;
             }
         }
-        self.over[table].now = over;
         Ok(rows)
     }
 
-    /// The rows of a table, which is empty after.
-    fn take(&mut self, table: usize) -> Result<Rows, RunError> {
+    /// The rows of a table, group by group, which is empty after.
+    fn take(&mut self, table: usize) -> Result<Vec<Rows>, RunError> {
         self.since[table] = self.now();
-        if self.plan.tables[table].streamed {
+        self.over[table].now = 0;
+        let groups: Vec<usize> = self.plan.groups(table).collect();
+        groups.into_iter().map(|group| self.take_group(table, group)).collect()
+    }
+
+    fn take_group(&mut self, table: usize, group: usize) -> Result<Rows, RunError> {
+        if self.plan.tables[group].streamed {
             self.drain();
-            let (rows, over) = self.streams.take(table);
+            let (rows, over) = self.streams.take(group);
             self.over[table].before += over;
-            self.over[table].now = 0;
             return Ok(rows);
         }
         let mut rows = Rows::new();
-        for part in self.parts(table) {
+        for part in self.parts(group) {
             for instance in &mut self.instances {
                 let full = instance.swap(part, self.kernel)?;
-                self.over[table].before +=
-                    gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
+                let lost = gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
+                self.over[table].before += lost;
             }
         }
-        self.over[table].now = 0;
         Ok(rows)
     }
 
@@ -106,15 +115,16 @@ impl Run<'_> {
         }
     }
 
-    /// The groups whose rows a table shows.
-    fn parts(&self, table: usize) -> Vec<usize> {
-        (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == table).collect()
+    /// The tables whose rows add up in a group.
+    fn parts(&self, group: usize) -> Vec<usize> {
+        (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].adds_to == group).collect()
     }
 
-    fn show(&self, show: &Show, rows: &Rows, wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
+    fn show(&self, show: &Show, rows: &[Rows], wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
         let plan = &self.plan.tables[show.table];
-        let (keys, columns) = numbers::heads(plan);
-        let mut out = numbers::rows(plan, rows, wall_ns, show.sort);
+        let groups: Vec<_> = self.plan.groups(show.table).map(|g| &self.plan.tables[g]).zip(rows).collect();
+        let (keys, columns) = numbers::heads(&groups);
+        let mut out = numbers::rows(&groups, wall_ns, show.sort);
         let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let cut = out.len().saturating_sub(top) as u64;
         out.truncate(top);
@@ -139,7 +149,8 @@ impl Run<'_> {
 
     fn table_drops(&self, table: usize) -> BTreeMap<String, u64> {
         let mut drops = BTreeMap::new();
-        let parts = self.parts(table);
+        let parts: Vec<usize> =
+            (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == table).collect();
         for (instance, part) in self.instances.iter().flat_map(|i| parts.iter().map(move |p| (i, *p))) {
             for (cause, n) in instance.table_drops(part).filter(|(_, n)| *n > 0) {
                 *drops.entry(cause.to_owned()).or_default() += n;
