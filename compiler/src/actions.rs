@@ -2,10 +2,11 @@
 
 use profinfer_lang::ast::{self, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::span::Spanned;
 
 use crate::clauses::{Clauses, without_blanks};
 use crate::faults::{HelpNear, consequence, mismatch, not_yet};
-use crate::plan::{Action, Show, SortBy, View};
+use crate::plan::{Action, ColumnExpr, OutColumn, Show, SortBy, View};
 use crate::resolve::Scope;
 use crate::typed::{Kind, Typed};
 use crate::types::Type;
@@ -71,7 +72,7 @@ impl Clauses<'_> {
         for option in options {
             match option {
                 ast::ShowOption::As(word) => {
-                    let view = view(word);
+                    let view = view(word).and_then(|view| self.suits(view, table, word));
                     show.view = self.keep(view).unwrap_or_default();
                 }
                 ast::ShowOption::Top(e) => {
@@ -83,11 +84,53 @@ impl Clauses<'_> {
                     show.sort = self.keep(sort);
                 }
                 ast::ShowOption::To(path) => {
-                    self.errors.push(not_yet("`to`", path.span).help("use -o FILE, or redirect the output"));
+                    let to = self.file(table, path);
+                    show.to = self.keep(to);
                 }
             }
         }
         show
+    }
+
+    /// The view, if it can show the table.
+    fn suits(&self, view: View, table: usize, word: &ast::Ident) -> Result<View, Diagnostic> {
+        if view != View::Heatmap {
+            return Ok(view);
+        }
+        let t = &self.tables[table];
+        if self.broken.contains(&t.name) {
+            return Err(consequence(word.span));
+        }
+        let fault = |title: String, label: &str| Diagnostic::error("PI0328", title).at(word.span, label);
+        if t.keys.len() < 2 {
+            let have = if t.keys.is_empty() { "no key" } else { "one key" };
+            return Err(fault(format!("`{}` has {have}, and a heatmap takes two", t.name), "needs rows and columns")
+                .note(t.span, "counted here")
+                .help("the first key makes the rows, the second the columns: < count() by layer, op into t >"));
+        }
+        if let Some(c) = t.columns.first().filter(|c| !is_number(c)) {
+            return Err(fault(format!("`{}` is no number, and a heatmap's colour is one", c.name), "has no colour")
+                .note(t.span, "counted here")
+                .help("the first column is the colour: put a number there, such as count() or avg(dur)"));
+        }
+        Ok(view)
+    }
+
+    /// The file behind `to`: below the output folder, of a format that its name tells, and of one table only.
+    fn file(&mut self, table: usize, path: &Spanned<String>) -> Result<String, Diagnostic> {
+        if let Some((why, help)) = wrong_with(&path.node) {
+            return Err(Diagnostic::error("PI0327", format!("{:?} is no file for `to`", path.node))
+                .at(path.span, why)
+                .help(help));
+        }
+        let first = *self.files.entry(path.node.clone()).or_insert((table, path.span));
+        if first.0 != table {
+            return Err(Diagnostic::error("PI0327", format!("two tables go to {:?}", path.node))
+                .at(path.span, format!("would replace `{}`", self.tables[first.0].name))
+                .note(first.1, "the first one")
+                .help("a file holds one table: give each its own"));
+        }
+        Ok(path.node.clone())
     }
 
     fn top(&self, e: &ast::Expr) -> Result<u64, Diagnostic> {
@@ -127,9 +170,52 @@ fn view(word: &ast::Ident) -> Result<View, Diagnostic> {
         "hist" => Ok(View::Hist),
         "json" => Ok(View::Json),
         "csv" => Ok(View::Csv),
-        v @ ("heatmap" | "timeline" | "graph" | "flame") => Err(not_yet(&format!("the view `{v}`"), word.span)),
+        "heatmap" => Ok(View::Heatmap),
+        v @ ("timeline" | "graph" | "flame") => Err(not_yet(&format!("the view `{v}`"), word.span)),
         v => Err(Diagnostic::error("PI0321", format!("no view is called `{v}`"))
             .at(word.span, "unknown view")
-            .help_near(v, ["table", "hist", "json", "csv"].into_iter(), "views: table hist json csv")),
+            .help_near(
+                v,
+                ["table", "hist", "heatmap", "json", "csv"].into_iter(),
+                "views: table hist heatmap json csv",
+            )),
     }
+}
+
+/// Whether a column's cells are numbers.
+fn is_number(column: &OutColumn) -> bool {
+    let is_picture = matches!(column.value, ColumnExpr::Hist(_) | ColumnExpr::Lru(_));
+    !is_picture && !matches!(column.ty, Type::Str(_) | Type::Enum(_) | Type::Bool)
+}
+
+/// The formats of `to`, by the ends of file names.
+const FORMATS: [&str; 4] = ["html", "csv", "json", "txt"];
+/// The longest name that file systems take, in bytes.
+const LONGEST_NAME: usize = 255;
+
+/// Why a path is none for `to`, and what to do about it.
+fn wrong_with(path: &str) -> Option<(&'static str, &'static str)> {
+    const INSIDE: &str = "name a file below the output folder, which is where profinfer runs, or --output-dir DIR";
+    if path.starts_with('/') {
+        return Some(("leaves the output folder", INSIDE));
+    }
+    if path.chars().any(char::is_control) {
+        return Some(("has control characters", "use letters, digits and punctuation"));
+    }
+    for part in path.split('/') {
+        match part {
+            ".." => return Some(("leaves the output folder", INSIDE)),
+            "" | "." => {
+                return Some(("has an empty part", "write folder and file with one `/` between: \"run/ops.csv\""));
+            }
+            part if part.len() > LONGEST_NAME => return Some(("has a part of more than 255 bytes", "shorten it")),
+            _ => {}
+        }
+    }
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let format = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, end)| end);
+    if format.is_none_or(|end| !FORMATS.contains(&end)) {
+        return Some(("is of no known format", "the end of the name is the format: .html .csv .json .txt"));
+    }
+    None
 }

@@ -6,11 +6,14 @@ use profinfer_lang::ast::{self, ExprKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
-use crate::faults::{HelpNear, consequence, is_consequence, not_yet, told_at};
+use crate::columns::may_be_absent;
+use crate::faults::{HelpNear, consequence, is_consequence, mismatch, not_yet, told_at, told_within};
+use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
+use crate::ratio;
 use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
 use crate::typed::{Accum, AccumHow, Kind, Place, Series, SeriesHow, Typed};
-use crate::types::{CmpOp, Mem, Type};
+use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A call as written, and where.
 #[derive(Clone, Copy)]
@@ -44,6 +47,7 @@ fn usage(name: &str) -> &'static str {
         "number_after" => "number_after(name, \"-\")",
         "match" => "match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")",
         "concat" => "concat(a, b, …)",
+        "bucket" => "bucket(x, width): x down to a multiple of width, a constant above zero of its kind",
         "starts" => "starts(name, \"ffn_moe_\"): whether a text in the target begins with that",
         "i32_at" => "i32_at(pointer, bytes)",
         "f32_at" => "f32_at(pointer, bytes)",
@@ -70,6 +74,8 @@ impl Resolver<'_> {
             ("if", [c, a, b]) => self.either(&call, &c.value, &a.value, &b.value),
             ("has", [of]) => call.value(Kind::Has(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
             ("readable", [of]) => call.value(Kind::Readable(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
+            ("bucket", [of, width]) => self.bucket(&call, &of.value, &width.value),
+            ("min" | "max", [a, b]) if !named => self.extreme(&call, &a.value, &b.value),
             ("starts", [of, with]) => self.starts(&call, &of.value, &with.value),
             ("i32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, false),
             ("f32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, true),
@@ -93,6 +99,12 @@ impl Resolver<'_> {
                     )
                 })
             }
+            ("until_mark", []) if scope.inside => match scope.point {
+                Some(point) if self.catalogue().points[point].mark.is_some() => {
+                    call.value(Kind::UntilMark(point), Type::Duration)
+                }
+                _ => Err(call.wrong("until_mark(), in a point with a `mark`")),
+            },
             ("sum_of" | "count_of" | "last_of", [of]) if scope.inside => self.accum(&name.node, &of.value, span, scope),
             ("gap", _) => Err(Diagnostic::error("PI0306", "`gap` stands in an aggregation")
                 .at(span, "here")
@@ -102,6 +114,59 @@ impl Resolver<'_> {
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),
         }
+    }
+
+    /// A number down to a multiple of another.
+    fn bucket(&self, call: &Call<'_>, of: &ast::Expr, width: &ast::Expr) -> Resolved {
+        let (of, width) = (self.expr(of, call.scope, None)?, self.expr(width, call.scope, None)?);
+        if !of.ty.is_quantity() {
+            return Err(mismatch(&of, &Type::Int));
+        }
+        let Kind::Int(n) = width.kind else {
+            return Err(call.wrong(usage("bucket")));
+        };
+        if of.ty == Type::Ratio || n < 1 {
+            return Err(call.wrong(usage("bucket")));
+        }
+        if of.ty != width.ty {
+            return Err(mismatch(&width, &of.ty));
+        }
+        let rest = combine(ArithOp::Rem, of.clone(), width.clone(), call.span)?;
+        // `%` takes the sign of what is divided.
+        let rest = match may_be_negative(&of) {
+            true => {
+                let above = combine(ArithOp::Add, rest, width.clone(), call.span)?;
+                combine(ArithOp::Rem, above, width, call.span)?
+            }
+            false => rest,
+        };
+        combine(ArithOp::Sub, of, rest, call.span)
+    }
+
+    /// The smaller or larger of two numbers; absent if one is.
+    fn extreme(&self, call: &Call<'_>, a: &ast::Expr, b: &ast::Expr) -> Resolved {
+        let (a, b) = (self.expr(a, call.scope, None)?, self.expr(b, call.scope, None)?);
+        if !a.ty.is_quantity() {
+            return Err(mismatch(&a, &Type::Int));
+        }
+        if a.ty != b.ty {
+            return Err(mismatch(&b, &a.ty));
+        }
+        let is_min = call.name.node == "min";
+        if let (Kind::Int(x), Kind::Int(y)) = (&a.kind, &b.kind) {
+            return call.value(Kind::Int(if is_min { *x.min(y) } else { *x.max(y) }), a.ty);
+        }
+        let ty = a.ty.clone();
+        let [a, b] = ratio::alike([a, b])?;
+        let compared = |op| Typed::new(Kind::Cmp(op, Box::new([a.clone(), b.clone()])), Type::Bool, call.span);
+        let (first, second) = if is_min { (CmpOp::Le, CmpOp::Gt) } else { (CmpOp::Ge, CmpOp::Lt) };
+        let other = if may_be_absent(&a) || may_be_absent(&b) {
+            let absent = Typed::new(Kind::Absent, Type::Absent, call.span);
+            Typed::new(Kind::If(Box::new([compared(second), b.clone(), absent])), ty.clone(), call.span)
+        } else {
+            b.clone()
+        };
+        call.value(Kind::If(Box::new([compared(first), a.clone(), other])), ty)
     }
 
     /// Whether a text in the target's memory begins with some bytes: read as numbers, up to eight bytes at a time.
@@ -158,8 +223,9 @@ impl Resolver<'_> {
 
     fn first(&self, call: &Call<'_>) -> Resolved {
         let each = |a: &ast::CallArg| self.expr(&a.value, call.scope, call.expected);
-        let all = call.args.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+        let mut all = call.args.iter().map(each).collect::<Result<Vec<_>, _>>()?;
         let ty = self.common_type(&all)?;
+        ratio::alike_all(&mut all)?;
         call.value(Kind::First(all), ty)
     }
 
@@ -180,7 +246,7 @@ impl Resolver<'_> {
         };
         let values = [a, b];
         let ty = self.common_type(&values)?;
-        let [a, b] = values;
+        let [a, b] = ratio::alike(values)?;
         call.value(Kind::If(Box::new([cond, a, b])), ty)
     }
 
@@ -198,10 +264,13 @@ impl Resolver<'_> {
         if self.broken.contains(n) || self.broken.contains(n.split('.').next().unwrap_or(n)) {
             return Err(consequence(span));
         }
+        if self.aggs.contains_key(n) && !scope.inside {
+            return Err(aggregate(n, span));
+        }
         // A definition of the engine knows nothing of the script's functions.
         let of_script = self.fns.get(n).filter(|_| !scope.inside);
         let Some(f) = of_script.or_else(|| self.catalogue().fns.get(n)) else {
-            let names = SCALARS.iter().copied().chain(self.fns.keys().map(String::as_str));
+            let names = SCALARS.iter().copied().chain(self.fns.keys().chain(self.aggs.keys()).map(String::as_str));
             return Err(Diagnostic::error("PI0206", format!("no function is called `{n}`"))
                 .at(call.name.span, "unknown")
                 .help_near(
@@ -220,7 +289,8 @@ impl Resolver<'_> {
         match self.define(&format!("{n}()"), span, body) {
             Ok(value) => Ok(value.at(span)),
             Err(d) if is_consequence(&d) => Err(d),
-            Err(d) => Err(told_at(d, span, &format!("`{n}`"))),
+            Err(d) if inside => Err(told_at(d, span, &format!("`{n}`"))),
+            Err(d) => Err(told_within(d, span, &format!("`{n}`"))),
         }
     }
 
@@ -304,6 +374,16 @@ impl Resolver<'_> {
         };
         let accum = Accum { how, of: inner, value: value.map(Box::new) };
         Ok(Typed::new(Kind::Accum(outer, accum), ty, span))
+    }
+}
+
+/// Whether a number may be below zero, as far as is to be seen.
+fn may_be_negative(e: &Typed) -> bool {
+    match &e.kind {
+        Kind::Int(n) => *n < 0,
+        Kind::Dur(_) | Kind::Start(_) | Kind::Common(_) | Kind::Element(..) => false,
+        Kind::Load { mem: Some(mem), .. } => mem.signed || mem.size == 8,
+        _ => true,
     }
 }
 

@@ -5,7 +5,7 @@ use profinfer_lang::ast;
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
-use crate::faults::{not_yet, twice};
+use crate::faults::twice;
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
 
@@ -158,6 +158,10 @@ pub struct Point {
     pub state_by: Vec<ast::Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<ast::Expr>,
+    /// Where an open event goes over from work to waiting.
+    pub mark: Option<Mark>,
+    /// The number of a thread in its team, and how many there are, where each has an event of its own.
+    pub team: Option<[ast::Expr; 2]>,
     /// The matrix whose elements are its events: names and numbers of rows and columns.
     pub each: Option<[(ast::Ident, ast::Expr); 2]>,
     /// The point that it stands in for where fields are asked for that only this one has.
@@ -189,6 +193,8 @@ impl Point {
             stops: Vec::new(),
             state_by: Vec::new(),
             only: None,
+            mark: None,
+            team: None,
             each: None,
             variant: None,
             within: Vec::new(),
@@ -233,6 +239,17 @@ pub struct Stop {
     pub at_return: bool,
     /// The point works without it.
     pub optional: bool,
+}
+
+/// A function at whose entry an open event goes over from work to waiting; the last time before the end counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Symbols; the first that the target has is taken.
+    pub symbols: Vec<String>,
+    /// The point works without it.
+    pub optional: bool,
+    /// Why the target may lack it, or never get there.
+    pub reason: Option<String>,
 }
 
 /// A field of a point.
@@ -412,8 +429,14 @@ impl Catalogue {
                 ast::PointStmtKind::Stop { at_return, symbols, optional } => {
                     point.stops.push(Stop { symbols: texts(symbols), at_return: *at_return, optional: *optional });
                 }
-                ast::PointStmtKind::Mark { .. } => {
-                    return Err(not_yet("`mark`", stmt.span));
+                ast::PointStmtKind::Mark { symbols, optional, reason } => {
+                    of_sequences("mark", template, stmt.span)?;
+                    let reason = reason.as_ref().map(|r| r.node.clone());
+                    point.mark = Some(Mark { symbols: texts(symbols), optional: *optional, reason });
+                }
+                ast::PointStmtKind::Team { number, size } => {
+                    of_sequences("team", template, stmt.span)?;
+                    point.team = Some([number.clone(), size.clone()]);
                 }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
@@ -465,6 +488,11 @@ impl Catalogue {
             .at(p.name.span, "has one of them")
             .help("write: point x : rows { start … each (row < N, column < M) … }"));
         }
+        if point.team.is_some() && (point.within.is_empty() || point.state_by.is_empty()) {
+            return Err(Diagnostic::error("PI0210", format!("`{}` has a team and lacks `state by` or `within`", point.name))
+                .at(p.name.span, "whose threads, and what do they compute together?")
+                .help("write: state by (p.threadpool, p.ith), and within what thread 0 has open"));
+        }
         if point.starts.is_empty() {
             return Err(Diagnostic::error("PI0210", format!("point `{}` has no `start`", point.name))
                 .at(p.name.span, "where does its event begin?"));
@@ -480,6 +508,15 @@ fn mem_of(t: &ast::TypeRef) -> Option<Mem> {
         "enum" => Some(Mem { size: 4, signed: true }),
         "ptr" => Some(Mem::WORD),
         word => Some(Mem::of_word(word).unwrap_or(Mem::WORD)),
+    }
+}
+
+/// The fault of a statement that only sequences have.
+fn of_sequences(what: &str, template: Template, span: Span) -> Result<(), Diagnostic> {
+    match template {
+        Template::Sequence => Ok(()),
+        _ => Err(Diagnostic::error("PI0210", format!("`{what}` is for the template `sequence`"))
+            .at(span, format!("in a point of the template `{}`", template.word()))),
     }
 }
 

@@ -4,17 +4,19 @@
 use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
-use profinfer_lang::ast::{self, BinaryOp, ExprKind, GroupKind};
+use profinfer_lang::ast::{self, BinaryOp, ClauseHead, ExprKind, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
 use profinfer_lang::span::{Span, Spanned};
 
+use crate::aggs;
 use crate::columns::Columns;
 use crate::compile::DEFAULT_LIMIT;
 use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
 use crate::lower::Lowering;
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
+use crate::probes::{self, Spot};
 use crate::resolve::{AGGREGATES, Resolver, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::Type;
@@ -26,8 +28,8 @@ const MAX_KEY_BYTES: u32 = 504;
 const MAX_LIMIT: u64 = 10_000_000;
 
 /// Points that are described in the language's reference and not in an engine description yet.
-const LATER_POINTS: &[&str] =
-    &["enter", "span", "tracepoint", "profile", "ggml_work", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
+pub(crate) const LATER_POINTS: &[&str] =
+    &["enter", "span", "tracepoint", "profile", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {
@@ -37,8 +39,8 @@ pub(crate) struct Clauses<'a> {
     pub(crate) tables: Vec<Table>,
     /// The first table of each name.
     by_name: HashMap<String, usize>,
-    /// By point, how many of its names (`ggml_op`, `ggml_op_2`, …) are taken for certain: there may be thousands.
-    taken: HashMap<PointId, u64>,
+    /// How many names of a kind (`ggml_op`, `ggml_op_2`, …) are taken for certain: there may be thousands.
+    taken: HashMap<String, u64>,
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
     /// Names of tables that are not there, or not whole, for faults that have been told.
@@ -47,6 +49,8 @@ pub(crate) struct Clauses<'a> {
     joined: HashSet<String>,
     /// Where each table's name was given.
     named: IndexMap<String, Span>,
+    /// The files behind `to`: the table that goes there, and where that is said.
+    pub(crate) files: HashMap<String, (usize, Span)>,
 }
 
 /// The conditions of a clause, by where they are decided.
@@ -82,6 +86,7 @@ impl<'a> Clauses<'a> {
             warnings: Vec::new(),
             broken: HashSet::new(),
             named: IndexMap::new(),
+            files: HashMap::new(),
         }
     }
 
@@ -90,14 +95,38 @@ impl<'a> Clauses<'a> {
         result.map_err(|d| self.errors.push(d)).ok()
     }
 
-    /// A clause on points.
-    pub(crate) fn on(&mut self, clause: &ast::Clause, ats: &[ast::At], filter: Option<&ast::Expr>) {
-        let [at] = ats else {
-            let span = ats.get(1).map_or(clause.span, |a| a.span);
-            self.errors.push(not_yet("more than one point in a clause", span));
+    /// A clause, if it stands on points: each of them gathers, under one name, into a table of its own.
+    pub(crate) fn on(&mut self, clause: &ast::Clause) {
+        let ClauseHead::On { ats, .. } = &clause.head else { return };
+        let spots = probes::spots(self.resolver, clause);
+        let Some(spots) = self.keep(spots) else {
             ats.iter().for_each(|at| self.without(clause, at));
             return;
         };
+        let names = self.names_of_several(clause, &spots);
+        for spot in &spots {
+            self.spot(spot, &names);
+        }
+    }
+
+    /// The names of groups without one, where they have to be known before there is a table.
+    fn names_of_several(&mut self, clause: &ast::Clause, spots: &[Spot<'_>]) -> Vec<Option<String>> {
+        let several = spots.len() > 1;
+        let Some(base) = spots.iter().find_map(|s| s.base.clone()).filter(|_| several) else { return Vec::new() };
+        let mut name = |group: &ast::Group| match &group.kind {
+            GroupKind::Columns { into: None, .. } => {
+                let name = self.unnamed(&base);
+                self.joined.insert(name.clone());
+                Some(name)
+            }
+            _ => None,
+        };
+        clause.body.groups.iter().map(&mut name).collect()
+    }
+
+    /// A clause on one of its points. `names` are those of groups that say none.
+    fn spot(&mut self, spot: &Spot<'_>, names: &[Option<String>]) {
+        let (clause, at, filter) = (&*spot.clause, &*spot.at, spot.filter.as_deref());
         let Some(point) = self.keep(point(self.resolver, at)) else {
             self.without(clause, at);
             return;
@@ -111,19 +140,29 @@ impl<'a> Clauses<'a> {
         self.lowering.points[point].wanted = true;
         self.lowering.points[point].optional &= at.optional;
         let conditions = self.conditions(point, at, filter);
-        for group in &clause.body.groups {
+        for (i, group) in clause.body.groups.iter().enumerate() {
             match &group.kind {
                 GroupKind::Columns { columns, by, into, limit } => {
-                    let uniform = into.as_ref().is_some_and(|n| self.joined.contains(&n.node));
+                    let given = names.get(i).cloned().flatten().map(|name| Spanned::new(name, at.path.span));
+                    let into = into.as_ref().or(given.as_ref());
+                    let uniform = into.is_some_and(|n| self.joined.contains(&n.node));
                     let mut out = Columns::new(self.resolver, &mut self.lowering, point, uniform);
-                    let faults: Vec<_> =
-                        columns.iter().filter_map(|c| out.add(column_text(self.sources, c), c).err()).collect();
+                    let mut faults = Vec::new();
+                    for written in columns {
+                        match aggs::expand(self.resolver, self.sources, written) {
+                            Ok(columns) => faults.extend(columns.iter().filter_map(|c| {
+                                let fault = out.add(column_text(self.sources, c), c).err()?;
+                                Some(aggs::told_in(fault, c, written))
+                            })),
+                            Err(d) => faults.push(d),
+                        }
+                    }
                     let whole = faults.is_empty();
                     let out = out.finish();
                     self.errors.extend(faults);
                     let (table, rest) = self.table(point, group, by, out, &conditions, limit.as_ref());
                     let table = (table, rest && whole);
-                    self.add(table, into.as_ref());
+                    self.add(table, into, spot.base.as_deref());
                 }
                 GroupKind::Exit => self.errors.push(not_yet("`exit` in a clause on a point", group.span)),
                 GroupKind::Show { .. } | GroupKind::Clear(_) => {
@@ -146,6 +185,7 @@ impl<'a> Clauses<'a> {
                         let written = at.path.text();
                         let names = self.resolver.catalogue().points.iter().map(|p| p.name.as_str());
                         self.broken.extend(near(&written, names).map(str::to_owned));
+                        self.broken.extend(at.path.parts.last().map(|p| p.node.clone()));
                         self.broken.insert(written);
                     }
                 }
@@ -353,8 +393,8 @@ impl<'a> Clauses<'a> {
         keys
     }
 
-    /// Adds a table under the name written behind `into`, else under its point's.
-    fn add(&mut self, (mut table, whole): (Table, bool), into: Option<&ast::Ident>) {
+    /// Adds a table under the name written behind `into`, else under one made of `base`, else of its point's name.
+    fn add(&mut self, (mut table, whole): (Table, bool), into: Option<&ast::Ident>, base: Option<&str>) {
         match into {
             Some(into) => {
                 table.name = into.node.clone();
@@ -379,7 +419,9 @@ impl<'a> Clauses<'a> {
                 }
             }
             None => {
-                table.name = self.unnamed(table.point);
+                let points = &self.resolver.catalogue().points;
+                let point = points[table.point].variant.unwrap_or(table.point);
+                table.name = self.unnamed(base.unwrap_or(&points[point].name));
             }
         }
         if !whole {
@@ -410,14 +452,12 @@ impl<'a> Clauses<'a> {
         self.by_name.get(name).copied()
     }
 
-    /// The name of a point's next table without one: the point's, then `ggml_op_2`, `ggml_op_3`, …
-    fn unnamed(&mut self, point: PointId) -> String {
-        let point = self.resolver.catalogue().points[point].variant.unwrap_or(point);
-        let base = &self.resolver.catalogue().points[point].name;
-        let taken = self.taken.entry(point).or_default();
+    /// The name of the next table without one: `base`, the point's name, then `ggml_op_2`, `ggml_op_3`, …
+    fn unnamed(&mut self, base: &str) -> String {
+        let taken = self.taken.entry(base.to_owned()).or_default();
         loop {
             *taken += 1;
-            let name = if *taken == 1 { base.clone() } else { format!("{base}_{taken}") };
+            let name = if *taken == 1 { base.to_owned() } else { format!("{base}_{taken}") };
             if !self.by_name.contains_key(&name) {
                 return name;
             }
@@ -425,7 +465,8 @@ impl<'a> Clauses<'a> {
     }
 }
 
-fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
+/// The point that `at` names.
+pub(crate) fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
     let name = at.path.text();
     let catalogue = resolver.catalogue();
     if let Some(point) = catalogue.point(&name) {
@@ -438,7 +479,7 @@ fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
     if LATER_POINTS.contains(&name.as_str()) {
         return Err(not_yet(&format!("the point `{name}`"), at.path.span));
     }
-    let names = catalogue.points.iter().map(|p| p.name.as_str());
+    let names = catalogue.points.iter().map(|p| p.name.as_str()).chain(resolver.probes.keys().map(String::as_str));
     let listed: Vec<_> = names.clone().collect();
     Err(Diagnostic::error("PI0201", format!("no point is called `{name}`"))
         .at(at.path.span, "unknown point")
@@ -457,8 +498,9 @@ fn same_keys(a: &Table, b: &Table) -> bool {
 }
 
 fn aggregate_among_keys(k: &ast::Column) -> Option<Diagnostic> {
-    let ExprKind::Call { name, .. } = &k.expr.kind else { return None };
-    AGGREGATES.contains(&name.node.as_str()).then(|| {
+    let ExprKind::Call { name, args } = &k.expr.kind else { return None };
+    let is_value = matches!(name.node.as_str(), "min" | "max") && args.len() == 2;
+    (AGGREGATES.contains(&name.node.as_str()) && !is_value).then(|| {
         Diagnostic::error("PI0303", format!("`{}` is a column, not a key", name.node))
             .at(k.expr.span, "an aggregation behind `by`")
             .help("put columns before `by`: < count(), sum(dur) by op >")

@@ -4,6 +4,7 @@ use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
+use crate::aggs::no_number;
 use crate::faults::{HelpNear, consequence, not_yet, with_unit_hint};
 use crate::lower::{Lowering, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, OutColumn, Slot, SlotHow};
@@ -58,8 +59,13 @@ impl<'c, 'a> Columns<'c, 'a> {
         self.spans.push(c.name.as_ref().map_or(c.expr.span, |n| n.span));
     }
 
-    /// Adds a column; `quantile` with several shares adds several.
+    /// Adds a column; `quantile` with several shares and `stats` add several.
     pub(crate) fn add(&mut self, name: String, c: &ast::Column) -> Result<(), Diagnostic> {
+        if let ExprKind::Call { name: f, args } = &c.expr.kind
+            && f.node == "stats"
+        {
+            return self.stats(&name, args, c);
+        }
         if let ExprKind::Call { name: f, args } = &c.expr.kind
             && f.node == "quantile"
             && args.len() > 2
@@ -86,6 +92,35 @@ impl<'c, 'a> Columns<'c, 'a> {
                 .help("wrap it: sum(x), avg(x), max(x), hist(x); or make it a key behind `by`"));
         }
         self.push(OutColumn { name, ty, value }, c);
+        Ok(())
+    }
+
+    /// Number, average, smallest and largest of a value.
+    fn stats(&mut self, name: &str, args: &[ast::CallArg], c: &ast::Column) -> Result<(), Diagnostic> {
+        let [ast::CallArg { name: None, value }] = args else {
+            return Err(Diagnostic::error("PI0306", "`stats` takes other arguments")
+                .at(c.expr.span, "here")
+                .help("usage: stats(x): count, avg, min and max of x"));
+        };
+        let of = self.operand(value)?;
+        let gap = self.gap;
+        let slot = |this: &mut Self, how| {
+            this.gap = gap;
+            this.number_slot(how, &of)
+        };
+        let (sum, present) = slot(self, SlotHow::Sum)?;
+        let (smallest, _) = slot(self, SlotHow::Min)?;
+        let (largest, _) = slot(self, SlotHow::Max)?;
+        let n = present.unwrap_or_else(|| self.slot(SlotHow::Count, None, false));
+        let average = if of.ty == Type::Int { Type::Ratio } else { of.ty.clone() };
+        for (part, ty, value) in [
+            ("count", Type::Int, ColumnExpr::Slot(n, None)),
+            ("avg", average, ColumnExpr::Avg(sum, n)),
+            ("min", of.ty.clone(), ColumnExpr::Slot(smallest, present)),
+            ("max", of.ty.clone(), ColumnExpr::Slot(largest, present)),
+        ] {
+            self.push(OutColumn { name: format!("{name}.{part}"), ty, value }, c);
+        }
         Ok(())
     }
 
@@ -133,7 +168,7 @@ impl<'c, 'a> Columns<'c, 'a> {
             }
             ExprKind::Call { name, .. } if self.resolver.broken.contains(&name.node) => Err(consequence(e.span)),
             ExprKind::Call { name, .. } if !self.is_scalar(&name.node) => {
-                let names = AGGREGATES.iter().copied();
+                let names = AGGREGATES.iter().copied().chain(self.resolver.aggs.keys().map(String::as_str));
                 Err(Diagnostic::error("PI0206", format!("no column function is called `{}`", name.node))
                     .at(name.span, "unknown")
                     .help_near(&name.node, names, &format!("columns: {}", AGGREGATES.join(" "))))
@@ -173,7 +208,12 @@ impl<'c, 'a> Columns<'c, 'a> {
                 [] => Ok((ColumnExpr::Slot(self.slot(SlotHow::Count, None, false), None), Type::Int)),
                 _ => Err(usage("count()").help("to count some events, put the condition into where ( … )")),
             },
-            "min" | "max" if args.len() == 2 => Err(not_yet(&format!("`{name}` of two values"), span)),
+            "min" | "max" if args.len() == 2 => {
+                Err(Diagnostic::error("PI0311", format!("`{name}` of two values is a value, not a column"))
+                    .at(span, "nothing is counted or added up here")
+                    .help(format!("wrap it: sum({name}(a, b)), hist({name}(a, b))")))
+            }
+            "stats" => Err(no_number(name, span)),
             "sum" | "min" | "max" => {
                 let of = one(self)?;
                 let how = match name {
@@ -403,7 +443,7 @@ fn not_a_number(span: Span) -> Diagnostic {
 }
 
 /// Whether a number may be absent: it hangs on a pointer, an enclosing event or the event before.
-fn may_be_absent(e: &Typed) -> bool {
+pub(crate) fn may_be_absent(e: &Typed) -> bool {
     match &e.kind {
         Kind::Int(_) | Kind::Dur(_) | Kind::Common(_) | Kind::Bool(_) | Kind::Cmp(..) | Kind::Matches(..) => false,
         Kind::And(_) | Kind::Or(_) | Kind::Not(_) | Kind::Has(_) => false,

@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 
 use profinfer_lang::ast::{self, ClauseHead, ItemKind};
-use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::diagnostic::{Diagnostic, Severity};
 use profinfer_lang::source::SourceMap;
 
+use crate::aggs;
 use crate::catalogue::Catalogue;
-use crate::clauses::Clauses;
+use crate::clauses::{Clauses, LATER_POINTS};
 use crate::faults::{is_consequence, not_yet, twice};
+use crate::modules::{Linked, Links};
 use crate::params;
 use crate::plan::{Action, Plan, Timer};
+use crate::probes;
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::stack::with_room;
 
@@ -26,7 +29,8 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Compiles `program` against an engine description, with `-P name=value` settings.
+/// Compiles `program` against an engine description, with `-P name=value` settings. It imports nothing: see
+/// [`compile_linked`].
 ///
 /// # Errors
 /// All errors of the script at once, in the order of their places.
@@ -36,17 +40,34 @@ pub fn compile(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    with_room(|| run(program, sources, catalogue, settings))
+    with_room(|| run(program, &Links::none(program), sources, catalogue, settings))
+}
+
+/// As [`compile`], for a script and what it imports: see [`link`](crate::modules::link).
+///
+/// # Errors
+/// All errors of the script and of its imports at once, in the order of files and places.
+pub fn compile_linked(
+    linked: &Linked,
+    sources: &SourceMap,
+    catalogue: &Catalogue,
+    settings: &[(String, String)],
+) -> Result<Compiled, Vec<Diagnostic>> {
+    with_room(|| run(&linked.program, &linked.links, sources, catalogue, settings))
 }
 
 fn run(
     program: &ast::Program,
+    links: &Links,
     sources: &SourceMap,
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut resolver = Resolver::new(catalogue);
-    let mut errors = Vec::new();
+    resolver.broken.extend(links.broken.iter().cloned());
+    let (mut errors, mut warnings): (Vec<_>, Vec<_>) =
+        links.diagnostics.iter().cloned().partition(|d| d.severity == Severity::Error);
+    errors.extend(links.modules.iter().filter_map(|name| hidden(name, catalogue)));
     params::declare(program, settings, &mut resolver, &mut errors);
     declare_items(program, &mut resolver, &mut errors);
     let clauses: Vec<&ast::Clause> = program
@@ -68,9 +89,7 @@ fn run(
         pass.errors.push(d.help("write a clause: on ggml_op < count() by op >"));
     }
     for clause in &clauses {
-        if let ClauseHead::On { ats, filter } = &clause.head {
-            pass.on(clause, ats, filter.as_ref());
-        }
+        pass.on(clause);
     }
     let (mut begin, mut end, mut timers) = (Vec::new(), Vec::new(), Vec::new());
     for clause in &clauses {
@@ -94,12 +113,15 @@ fn run(
         })
         .collect();
     pass.tables.iter_mut().filter(|t| cleared.contains(&t.shown_with)).for_each(|t| t.cleared = true);
-    let Clauses { lowering, tables, mut errors, warnings, .. } = pass;
+    let Clauses { lowering, tables, mut errors, warnings: found, .. } = pass;
     errors.retain(|d| !is_consequence(d));
     if !errors.is_empty() {
-        errors.sort_by_key(|d| d.labels.first().map_or(0, |l| l.span.start));
+        errors.sort_by_key(|d| d.labels.first().map(|l| (l.span.file, l.span.start)));
+        told_once(&mut errors);
         return Err(errors);
     }
+    warnings.extend(found);
+    told_once(&mut warnings);
     let plan = Plan {
         engine: catalogue.engine.clone(),
         points: lowering.points,
@@ -113,7 +135,7 @@ fn run(
     Ok(Compiled { plan, warnings })
 }
 
-/// Top-level `let` and `fn`; refuses what is not compiled yet.
+/// Top-level `let`, `fn`, `agg` and `probe`; refuses what is not compiled yet.
 fn declare_items(program: &ast::Program, resolver: &mut Resolver<'_>, errors: &mut Vec<Diagnostic>) {
     for item in &program.items {
         let mut refuse = |what: &str, name: Option<&str>| {
@@ -132,41 +154,105 @@ fn declare_items(program: &ast::Program, resolver: &mut Resolver<'_>, errors: &m
                     errors.push(d);
                 }
             },
-            ItemKind::Fn(f) => {
-                let name = f.name.node.as_str();
-                let of_language = [AGGREGATES, SCALARS, LATER].iter().any(|w| w.contains(&name));
-                if of_language || resolver.catalogue().fns.contains_key(name) {
-                    let whose = if of_language { "the language" } else { "the engine description" };
-                    errors.push(
-                        Diagnostic::error("PI0205", format!("{whose} has a function called `{name}` already"))
-                            .at(f.name.span, "a second one")
-                            .help("give it another name"),
-                    );
-                } else if let Some(first) = resolver.fns.get(name) {
-                    errors.push(twice(name, f.name.span).note(first.name.span, "the first one"));
-                } else {
+            ItemKind::Fn(f) => match called_already(&f.name, resolver) {
+                Some(d) => errors.push(d),
+                None => {
                     resolver.fns.insert(f.name.node.clone(), f.clone());
                 }
+            },
+            ItemKind::Agg(a) => {
+                let faults = called_already(&a.name, resolver).map_or_else(|| aggs::faults(a), |d| vec![d]);
+                if faults.is_empty() {
+                    resolver.aggs.insert(a.name.node.clone(), a.clone());
+                } else {
+                    resolver.broken.insert(a.name.node.clone());
+                    errors.extend(faults);
+                }
             }
-            ItemKind::Import(i) => refuse("`import`", Some(module_name(i))),
-            ItemKind::Agg(a) => refuse("`agg`", Some(&a.name.node)),
-            ItemKind::Probe(p) => refuse("`probe`", Some(&p.name.node)),
+            ItemKind::Probe(p) => match stands_already(&p.name, resolver) {
+                Some(d) => errors.push(d),
+                None => {
+                    resolver.probes.insert(p.name.node.clone(), p.clone());
+                }
+            },
             ItemKind::Engine(_) => refuse("describing an engine inside a script", None),
             ItemKind::Struct(_) | ItemKind::Enum(_) => refuse("describing types inside a script", None),
             ItemKind::Point(p) => refuse("describing a point inside a script", Some(&p.name.node)),
-            ItemKind::Param(_) | ItemKind::Clause(_) => {}
+            ItemKind::Import(_) | ItemKind::Param(_) | ItemKind::Clause(_) => {}
         }
+    }
+    // They may name each other in any order.
+    let faulty: Vec<_> = resolver.probes.values().map(|p| (p.name.node.clone(), probes::faults(resolver, p))).collect();
+    for (name, faults) in faulty.into_iter().filter(|(_, faults)| !faults.is_empty()) {
+        resolver.broken.insert(name);
+        errors.extend(faults);
     }
 }
 
-/// The name under which an import's items are to be had.
-fn module_name(import: &ast::Import) -> &str {
-    match (&import.alias, &import.from) {
-        (Some(alias), _) => &alias.node,
-        (None, ast::ImportPath::Module(path)) => path.parts.last().map_or("", |p| p.node.as_str()),
-        (None, ast::ImportPath::File(file)) => {
-            let name = file.node.rsplit('/').next().unwrap_or_default();
-            name.strip_suffix(".pi").unwrap_or(name)
-        }
+/// The fault of a function or bundle whose name something has that is called as it would be.
+fn called_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnostic> {
+    let word = name.node.as_str();
+    let first = resolver.fns.get(word).map(|f| &f.name).or_else(|| resolver.aggs.get(word).map(|a| &a.name));
+    if let Some(first) = first {
+        return Some(twice(word, name.span).note(first.span, "the first one"));
     }
+    // In its module it is called by its last word.
+    let word = last_word(word);
+    let of_language = word == "gap" || [AGGREGATES, SCALARS, LATER].iter().any(|w| w.contains(&word));
+    let whose = match of_language {
+        true => "the language",
+        false if resolver.catalogue().fns.contains_key(word) => "the engine description",
+        false => return None,
+    };
+    Some(
+        Diagnostic::error("PI0205", format!("{whose} has a function called `{word}` already"))
+            .at(name.span, "a second one")
+            .help("give it another name"),
+    )
+}
+
+/// The fault of a probe whose name a point or a probe has.
+fn stands_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnostic> {
+    let word = name.node.as_str();
+    if let Some(first) = resolver.probes.get(word) {
+        return Some(twice(word, name.span).note(first.name.span, "the first one"));
+    }
+    let word = last_word(word);
+    let is_point = resolver.catalogue().point(word).is_some() || LATER_POINTS.contains(&word);
+    is_point.then(|| {
+        Diagnostic::error("PI0205", format!("there is a point called `{word}` already"))
+            .at(name.span, "a second one")
+            .help("give it another name")
+    })
+}
+
+/// A name without that of its module.
+fn last_word(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// The fault of a module whose name a point or a field has: `layer.x` could be either.
+fn hidden(name: &ast::Ident, catalogue: &Catalogue) -> Option<Diagnostic> {
+    let word = &name.node;
+    let what = if catalogue.point(word).is_some() {
+        "a point"
+    } else if catalogue.points.iter().any(|p| p.fields.contains_key(word)) {
+        "a field"
+    } else {
+        return None;
+    };
+    Some(
+        Diagnostic::error("PI0205", format!("there is {what} called `{word}` already"))
+            .at(name.span, "the name of a module")
+            .help(format!("give the module another name: import … as my_{word}")),
+    )
+}
+
+/// Takes out what is told a second time: one clause may stand on several points, and a definition may be used twice.
+fn told_once(all: &mut Vec<Diagnostic>) {
+    let mut seen = HashSet::new();
+    all.retain(|d| {
+        let place = d.labels.iter().find(|l| l.primary).map(|l| l.span);
+        seen.insert((d.code, d.message.clone(), place))
+    });
 }

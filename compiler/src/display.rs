@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::pattern::{Alt, Pattern};
-use crate::plan::{Accum, ColumnExpr, Expr, KeyField, Plan, Series, UserExpr};
+use crate::plan::{Accum, ColumnExpr, Expr, FIXED_ONE, KeyField, Plan, Series, UserExpr};
 use crate::typed::{AccumHow, PointId};
 use crate::types::{ArithOp, Type};
 
@@ -40,11 +40,16 @@ impl<'p> Kernel<'p> {
         Operand { inner: self.of(expr), unit, parens: false }
     }
 
+    /// What the first of these that is no bare number counts.
+    fn first_unit(&self, all: &[Expr]) -> Unit {
+        all.iter().map(|e| self.unit(e)).find(|u| *u != Unit::None).unwrap_or(Unit::None)
+    }
+
     /// What a constant beside `expr` counts.
     fn unit(&self, expr: &Expr) -> Unit {
         let is_time = |ty: &Type| *ty == Type::Duration;
         let time = match expr {
-            Expr::Dur | Expr::Start(_) => true,
+            Expr::Dur | Expr::UntilMark | Expr::Start(_) => true,
             Expr::Capture(p, i) => is_time(&self.plan.points[*p].captures[*i].ty),
             Expr::Series(p, i) => self.plan.points[*p].series[*i].how.is_time(),
             Expr::Accum(p, i) => {
@@ -58,8 +63,10 @@ impl<'p> Kernel<'p> {
             }
             Expr::Arith(ArithOp::Mul, ab) => (self.unit(&ab[0]) == Unit::Time) != (self.unit(&ab[1]) == Unit::Time),
             Expr::Arith(ArithOp::Div, ab) => self.unit(&ab[0]) == Unit::Time && self.unit(&ab[1]) == Unit::None,
-            Expr::If(c) => c[1..].iter().any(|e| self.unit(e) == Unit::Time),
-            Expr::First(all) => all.iter().any(|e| self.unit(e) == Unit::Time),
+            Expr::Float32(_) => return Unit::Fixed,
+            // Each operand is looked at once: they nest.
+            Expr::If(c) => return self.first_unit(&c[1..]),
+            Expr::First(all) => return self.first_unit(all),
             _ => false,
         };
         if time { Unit::Time } else { Unit::None }
@@ -71,6 +78,7 @@ impl<'p> Kernel<'p> {
 enum Unit {
     None,
     Time,
+    Fixed,
 }
 
 struct Operand<'p> {
@@ -83,6 +91,7 @@ impl fmt::Display for Operand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.inner.expr {
             Expr::Const(n) if self.unit == Unit::Time => f.write_str(&duration(*n)),
+            Expr::Const(n) if self.unit == Unit::Fixed => write!(f, "{}", *n as f64 / FIXED_ONE as f64),
             Expr::Arith(..) | Expr::Cmp(..) | Expr::And(_) | Expr::Or(_) | Expr::Matches(..) | Expr::Not(_)
                 if self.parens =>
             {
@@ -107,6 +116,9 @@ impl fmt::Display for Kernel<'_> {
             Expr::Accum(p, i) => self.part(f, *p, &self.plan.points[*p].accums[*i].text),
             Expr::Series(p, i) => self.part(f, *p, &self.plan.points[*p].series[*i].text),
             Expr::Dur => f.write_str("dur"),
+            Expr::UntilMark => {
+                f.write_str(self.plan.points[self.point].mark.as_ref().map_or("until_mark()", |mark| &mark.field))
+            }
             Expr::Start(p) => self.part(f, *p, "time"),
             Expr::Element(i) => f.write_str(["row", "column"][(*i).min(1)]),
             Expr::Float32(a) => write!(f, "f32({})", self.of(a)),

@@ -1,7 +1,7 @@
 //! What the passes have in common when they say what is wrong.
 
 use profinfer_lang::ast::{self, BinaryOp, ExprKind};
-use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::diagnostic::{Diagnostic, Label};
 use profinfer_lang::span::Span;
 
 use crate::typed::Typed;
@@ -62,6 +62,14 @@ pub(crate) fn with_unit_hint(d: Diagnostic, a: &Type, b: &Type) -> Diagnostic {
 pub(crate) fn told_at(mut d: Diagnostic, span: Span, what: &str) -> Diagnostic {
     d.labels.clear();
     d.at(span, format!("in the definition of {what}"))
+}
+
+/// A fault found inside a definition of the script, told at the place that uses it, with the places in the definition.
+pub(crate) fn told_within(mut d: Diagnostic, span: Span, what: &str) -> Diagnostic {
+    let inside = std::mem::take(&mut d.labels);
+    let mut d = d.at(span, format!("in the definition of {what}"));
+    d.labels.extend(inside.into_iter().filter(|l| l.span != span).map(|l| Label { primary: false, ..l }));
+    d
 }
 
 /// The text of an expression that may have been meant as a name: `Qcur-12`, `blk.0.attn_q`.

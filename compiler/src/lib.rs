@@ -3,17 +3,20 @@
 //! Invariant: pure functions from data to data, no IO, no clock, no descriptor. The passes, in order:
 //!
 //! 1. [`catalogue`] reads an engine description: structs, enums, points (once per engine).
-//! 2. `params` gives parameters their values, so that everything after can fold them.
-//! 3. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
+//! 2. [`modules`] puts a script and what it imports together to one program.
+//! 3. `params` gives parameters their values, so that everything after can fold them.
+//! 4. `probes` and `aggs` put points and columns in the places of their names.
+//! 5. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
 //!    and `fold` for constants.
-//! 4. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
-//! 5. `columns` turns aggregations into slots of a row.
-//! 6. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
-//! 7. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
+//! 6. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
+//! 7. `columns` turns aggregations into slots of a row.
+//! 8. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
+//! 9. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
 //!
 //! [`print::plan`] shows a plan as text, with `display` for its expressions.
 
 mod actions;
+mod aggs;
 mod calls;
 pub mod catalogue;
 mod clauses;
@@ -25,15 +28,19 @@ pub mod eval;
 mod faults;
 mod fold;
 mod lower;
+pub mod modules;
 pub mod params;
 pub mod pattern;
 pub mod plan;
 pub mod print;
+mod probes;
+mod ratio;
 pub mod resolve;
 mod stack;
 pub mod typed;
 pub mod types;
 mod variants;
+mod walk;
 
 pub use columns::QUANTILE_K;
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, compile, compile_linked};

@@ -3,10 +3,11 @@
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::{Catalogue, Template};
-use crate::faults::told_at;
+use crate::faults::{not_yet, told_at};
 use crate::plan::{
     self, Accum, Capture, CaptureValue, Check, Expr, Gate, KeyField, KeySource, Point, Series, UserExpr,
 };
+use crate::ratio::is_fixed;
 use crate::resolve::{Resolver, Scope};
 use crate::typed::{Common, Kind, PointId, Stage, Typed};
 use crate::types::{CmpOp, Type};
@@ -34,6 +35,8 @@ impl<'a> Lowering<'a> {
                 stops: p.stops.clone(),
                 state_by: Vec::new(),
                 only: None,
+                mark: None,
+                team: None,
                 each: None,
                 within: p.within.clone(),
                 gate: gate(resolver.catalogue(), p),
@@ -64,6 +67,17 @@ impl<'a> Lowering<'a> {
         if let Some(only) = &info.only {
             let only = self.resolver.condition(only, inside)?;
             self.points[id].only = Some(self.open(&only)?);
+        }
+        if let Some([number, size]) = &info.team {
+            let of = self.resolver.expr(number, inside, None)?;
+            let of = self.open(&of)?;
+            if self.points[id].state_by.last() != Some(&of) {
+                return Err(Diagnostic::error("PI0210", "a thread's number in its team is the last of `state by`")
+                    .at(number.span, "not the last there")
+                    .help("write: state by (p.threadpool, p.ith) … team (p.ith < p.nth)"));
+            }
+            let size = self.resolver.expr(size, inside, None)?;
+            self.points[id].team = Some(self.open(&size)?);
         }
         for (condition, message) in &info.checks {
             let condition = self.resolver.condition(condition, inside)?;
@@ -154,11 +168,18 @@ impl<'a> Lowering<'a> {
         };
         Ok(match &e.kind {
             Kind::Dur(of) if *of == point => Expr::Dur,
-            Kind::Dur(of) => {
+            Kind::UntilMark(of) if *of == point => {
+                let site = self.resolver.catalogue().points[point].mark.clone();
+                let field = e.to_string();
+                let known = self.points[point].mark.take();
+                self.points[point].mark = known.or_else(|| Some(plan::Mark { site: site?, field }));
+                Expr::UntilMark
+            }
+            Kind::Dur(of) | Kind::UntilMark(of) => {
                 let name = &self.points[*of].name;
-                return Err(Diagnostic::error("PI0213", format!("`{name}.dur` is not known while the event is open"))
+                return Err(Diagnostic::error("PI0213", format!("`{name}.{e}` is not known while the event is open"))
                     .at(e.span, "known only at its end")
-                    .help(format!("gather it on its own point: on {name} < sum(dur) >")));
+                    .help(format!("gather it on its own point: on {name} < sum({e}) >")));
             }
             Kind::Start(of) => {
                 self.need_for(*of, e)?;
@@ -191,6 +212,10 @@ impl<'a> Lowering<'a> {
                 },
                 mem: *mem,
             },
+            Kind::Series(owner, _) if self.resolver.catalogue().points[*owner].team.is_some() => {
+                return Err(Diagnostic::error("PI0210", "nothing is carried from event to event of a team")
+                    .at(e.span, "its threads have events at the same time"));
+            }
             Kind::Series(owner, s) => {
                 self.need_for(*owner, e)?;
                 let inputs = s.inputs.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
@@ -288,6 +313,9 @@ impl<'a> Lowering<'a> {
                         .at(e.span, "differs from event to event")
                         .help("join conditions with `and`: each part is then decided where it can be")
                         .help("multiply rather than divide: (dur > 2 * x), not (dur / x > 2)"));
+                }
+                if is_fixed(e) {
+                    return Err(not_yet("a ratio of the target as a key", e.span));
                 }
                 let source = KeySource::Number(self.close(e, point)?);
                 let owner = if e.name.is_some() { e.owner() } else { None };

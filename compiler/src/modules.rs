@@ -157,26 +157,19 @@ impl Linker<'_> {
         if let Some(known) = self.modules.iter().find(|m| m.key == loaded.key) {
             return known.names.clone();
         }
+        let key = loaded.key.clone();
         let names = self.module(loaded, span, place(&import.from), prefix);
-        names.0.map_or_else(
-            || {
-                self.modules.push(Module { key: names.1.clone(), names: None });
-                None
-            },
-            |found| {
-                self.modules.push(Module { key: names.1.clone(), names: Some(found.clone()) });
-                Some(found)
-            },
-        )
+        self.modules.push(Module { key, names: names.clone() });
+        names
     }
 
-    /// Reads a module that has not been read.
-    fn module(&mut self, loaded: Loaded, import: Span, path: Span, prefix: &str) -> (Option<Names>, String) {
+    /// Reads a module that has not been read; none if it has a fault, which has been told.
+    fn module(&mut self, loaded: Loaded, import: Span, path: Span, prefix: &str) -> Option<Names> {
         let Loaded { key, name, text } = loaded;
         if self.sources.files().len() >= MAX_FILES {
             let d = LoadError::TooMany(MAX_FILES).told(&name, path);
             self.links.diagnostics.push(d);
-            return (None, key);
+            return None;
         }
         let file = self.sources.add(name.clone(), text);
         let parsed = profinfer_lang::parse(self.sources, file);
@@ -192,12 +185,12 @@ impl Linker<'_> {
             );
         }
         if !whole || clause.is_some() {
-            return (None, key);
+            return None;
         }
         self.open.push((key.clone(), name));
         let names = self.file(parsed.program.items, &key, prefix);
         self.open.pop();
-        (Some(names), key)
+        Some(names)
     }
 }
 

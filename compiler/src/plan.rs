@@ -4,7 +4,7 @@
 
 use profinfer_lang::span::Span;
 
-use crate::catalogue::{Enum, Start, Stop, Struct, Template};
+use crate::catalogue::{self, Enum, Start, Stop, Struct, Template};
 use crate::pattern::Pattern;
 use crate::typed::{AccumHow, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
@@ -51,6 +51,10 @@ pub struct Point {
     pub state_by: Vec<Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<Expr>,
+    /// Where an open event goes over from work to waiting, where a script asks for it.
+    pub mark: Option<Mark>,
+    /// How many threads have a part each, where each has an event of its own; its number is the last of `state_by`.
+    pub team: Option<Expr>,
     /// Captures that are the numbers of rows and of columns, where its events are a matrix's elements.
     pub each: Option<[usize; 2]>,
     /// Points that may enclose it, innermost first.
@@ -69,6 +73,15 @@ pub struct Point {
     pub checks: Vec<Check>,
     /// Why it may attach and never fire.
     pub silent: Option<String>,
+}
+
+/// A mark that a script needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mark {
+    /// Where.
+    pub site: catalogue::Mark,
+    /// The field that it is needed for: `busy`.
+    pub field: String,
 }
 
 /// When events of a point count.
@@ -208,6 +221,8 @@ pub enum Expr {
     Series(PointId, usize),
     /// The event's duration in ns.
     Dur,
+    /// From the event's start to the last hit of its point's mark, in ns; absent if there was none.
+    UntilMark,
     /// When a point's open record began.
     Start(PointId),
     /// The number of the row (0) or column (1) of the element at hand.
@@ -468,7 +483,7 @@ pub enum Action {
 pub struct Show {
     /// Index in [`Plan::tables`].
     pub table: usize,
-    /// `table`, `hist`, `json` or `csv`.
+    /// `table`, `hist`, `heatmap`, `json` or `csv`.
     pub view: View,
     /// Rows at most.
     pub top: Option<u64>,
@@ -494,6 +509,7 @@ pub enum View {
     #[default]
     Table,
     Hist,
+    Heatmap,
     Json,
     Csv,
 }

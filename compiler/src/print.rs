@@ -97,6 +97,7 @@ impl Out {
                     let view = match show.view {
                         View::Table => "table",
                         View::Hist => "hist",
+                        View::Heatmap => "heatmap",
                         View::Json => "json",
                         View::Csv => "csv",
                     };
@@ -106,8 +107,11 @@ impl Out {
                     }
                     if let Some((by, descending)) = show.sort {
                         let name = match by {
-                            SortBy::Key(i) => &table.keys[i].name,
-                            SortBy::Column(i) => &table.columns[i].name,
+                            SortBy::Key(i) => table.keys[i].name.as_str(),
+                            SortBy::Column(i) => {
+                                let columns = plan.groups(show.table).flat_map(|g| &plan.tables[g].columns);
+                                columns.map(|c| c.name.as_str()).nth(i).unwrap_or_default()
+                            }
                         };
                         let _ = write!(text, " sort {name} {}", if descending { "desc" } else { "asc" });
                     }
@@ -143,11 +147,18 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
             format!("{at}{}{}", s.symbols.join(" or "), if s.optional { " ?" } else { "" })
         }),
     );
+    if let Some(mark) = &p.mark {
+        let optional = if mark.site.optional { " ?" } else { "" };
+        out.line("mark", &format!("{}{optional}, for `{}`", mark.site.symbols.join(" or "), mark.field));
+    }
     if !p.state_by.is_empty() {
         out.line("state by", &p.state_by.iter().map(kernel).collect::<Vec<_>>().join(", "));
     }
     if let Some(only) = &p.only {
         out.line("only", &kernel(only));
+    }
+    if let Some(size) = &p.team {
+        out.line("team", &format!("{} threads, each with an event of its own", kernel(size)));
     }
     let name = |p: PointId| &plan.points[p].name;
     let gate = match p.gate {

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use profinfer_lang::ast::{self, ExprKind, UnaryOp};
 use profinfer_lang::diagnostic::Diagnostic;
 
+pub(crate) use self::definitions::too_much;
 use self::operators::{a_condition, negative};
 use self::patterns::misplaced;
 use crate::catalogue::Catalogue;
@@ -28,11 +29,23 @@ pub(crate) const AGGREGATES: &[&str] = &[
 ];
 
 /// Words of the language that are scalar functions.
-pub(crate) const SCALARS: &[&str] =
-    &["first", "if", "has", "number_after", "match", "concat", "readable", "starts", "i32_at", "f32_at", "address"];
+pub(crate) const SCALARS: &[&str] = &[
+    "first",
+    "if",
+    "has",
+    "number_after",
+    "match",
+    "concat",
+    "bucket",
+    "readable",
+    "starts",
+    "i32_at",
+    "f32_at",
+    "address",
+];
 
 /// Words that are parsed and will be scalar functions or event columns.
-pub(crate) const LATER: &[&str] = &["bucket", "print", "slice", "gauge", "node", "stack"];
+pub(crate) const LATER: &[&str] = &["print", "slice", "gauge", "node", "stack"];
 
 pub(crate) type Resolved = Result<Typed, Diagnostic>;
 
@@ -45,6 +58,10 @@ pub struct Resolver<'a> {
     pub constants: IndexMap<String, Typed>,
     /// Functions of the script; those of the catalogue come after.
     pub fns: IndexMap<String, ast::FnDef>,
+    /// Bundles of columns of the script.
+    pub(crate) aggs: IndexMap<String, ast::AggDef>,
+    /// Probes of the script.
+    pub(crate) probes: IndexMap<String, ast::ProbeDef>,
     /// Names that are declared and whose declaration has a fault that has been told: `$top`, `f`, `slow`.
     pub(crate) broken: HashSet<String>,
     fields: RefCell<HashMap<(PointId, String), Typed>>,
@@ -93,6 +110,8 @@ impl<'a> Resolver<'a> {
             params: IndexMap::new(),
             constants: IndexMap::new(),
             fns: IndexMap::new(),
+            aggs: IndexMap::new(),
+            probes: IndexMap::new(),
             broken: HashSet::new(),
             fields: RefCell::default(),
             open: RefCell::default(),

@@ -63,6 +63,8 @@ pub enum Kind {
     },
     /// The duration of a point's event.
     Dur(PointId),
+    /// From the start of a point's event to the last hit of its mark.
+    UntilMark(PointId),
     /// The time (monotonic, ns) at which a point's event began.
     Start(PointId),
     /// Process id, thread id, CPU, thread name.
@@ -269,6 +271,7 @@ impl Typed {
             | Kind::EnumCount(_)
             | Kind::Arg(..)
             | Kind::Dur(_)
+            | Kind::UntilMark(_)
             | Kind::Start(_)
             | Kind::Common(_)
             | Kind::Element(..)
@@ -322,9 +325,8 @@ impl Typed {
     pub fn stage(&self) -> Stage {
         match &self.kind {
             Kind::Arg(point, _) => return Stage::Open(*point),
-            Kind::Dur(_) | Kind::Start(_) | Kind::Accum(..) | Kind::Series(..) | Kind::Element(..) => {
-                return Stage::Close;
-            }
+            Kind::Dur(_) | Kind::UntilMark(_) | Kind::Start(_) => return Stage::Close,
+            Kind::Accum(..) | Kind::Series(..) | Kind::Element(..) => return Stage::Close,
             Kind::Float32(a) => return a.stage(),
             Kind::Common(Common::Comm) => return Stage::User,
             Kind::Common(_) => return Stage::Close,
@@ -375,6 +377,7 @@ impl Typed {
             Kind::Arg(p, _)
             | Kind::Element(p, _)
             | Kind::Dur(p)
+            | Kind::UntilMark(p)
             | Kind::Start(p)
             | Kind::Accum(p, _)
             | Kind::Series(p, _) => Some(*p),
@@ -413,6 +416,7 @@ impl fmt::Display for Typed {
             Kind::Load { base, index: Some((i, _)), .. } => write!(f, "{base}[{i}]"),
             Kind::Load { base, place, .. } => write!(f, "{base}{place}"),
             Kind::Dur(_) => f.write_str("dur"),
+            Kind::UntilMark(_) => f.write_str("until_mark()"),
             Kind::Start(_) => f.write_str("time"),
             Kind::Common(c) => f.write_str(match c {
                 Common::Pid => "pid",

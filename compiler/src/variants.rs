@@ -24,14 +24,17 @@ pub(crate) fn variant(
         return Ok(point);
     }
     let has = |of: PointId, name: &str| catalogue.points[of].fields.contains_key(name);
+    let moments: Vec<PointId> = [point].into_iter().chain(variants).collect();
     let mut wanted: Vec<(&str, Span)> = names(at, filter, clause);
-    wanted.retain(|(name, _)| !has(point, name) && variants.iter().any(|v| has(*v, name)));
-    if wanted.is_empty() {
-        return Ok(point);
-    }
-    let fits = |v: &&PointId| wanted.iter().all(|(name, _)| has(**v, name));
-    variants.iter().find(fits).copied().ok_or_else(|| {
-        let (first, second) = (wanted[0], wanted.iter().find(|w| w.0 != wanted[0].0).unwrap_or(&wanted[0]));
+    wanted.retain(|(name, _)| moments.iter().any(|m| has(*m, name)));
+    wanted.sort_by_key(|(_, span)| span.start);
+    let fits = |m: &&PointId| wanted.iter().all(|(name, _)| has(**m, name));
+    moments.iter().find(fits).copied().ok_or_else(|| {
+        // Two that no moment has together, if there are two; else the last is one too many.
+        let apart = |a: &str, b: &str| !moments.iter().any(|m| has(*m, a) && has(*m, b));
+        let pairs = wanted.iter().enumerate().flat_map(|(i, b)| wanted[..i].iter().map(move |a| (*a, *b)));
+        let (first, second) =
+            pairs.clone().find(|(a, b)| apart(a.0, b.0)).or(pairs.last()).unwrap_or((wanted[0], wanted[0]));
         Diagnostic::error("PI0325", format!("`{}` and `{}` are not at hand at the same moment", first.0, second.0))
             .at(second.1, "at another moment")
             .note(first.1, "at one")

@@ -5,12 +5,12 @@ mod common;
 use profinfer_compiler::described;
 use profinfer_lang::diagnostic::Diagnostic;
 
-/// The description of ggml in which `from` is `to`, and what is wrong with it.
+/// The description of ggml in which the first `from` is `to`, and what is wrong with it.
 #[track_caller]
 fn altered(from: &str, to: &str) -> (String, Vec<Diagnostic>) {
     let text = profinfer_scripts::ENGINES[0].text;
-    assert_eq!(text.matches(from).count(), 1, "ggml.pi has {from:?} once");
-    let text = text.replace(from, to);
+    assert!(text.contains(from), "ggml.pi has {from:?}");
+    let text = text.replacen(from, to, 1);
     let catalogue = common::describe("altered.pi", &text).expect("each item for itself can be read");
     (text, described::faults(&catalogue))
 }
@@ -55,6 +55,19 @@ fn faults_of_their_own_are_all_told() {
         "  let type = t.typ\n  let twice = dur + nth\n  let more = twice\n  let size = t.sizes\n",
     );
     assert_eq!(told(&text, &faults), [("PI0202", "typ"), ("PI0302", "dur + nth"), ("PI0202", "sizes")]);
+}
+
+/// Of a team and its mark.
+#[test]
+fn what_a_team_cannot_have_is_told() {
+    for (from, to, expected) in [
+        ("  team (p.ith < p.nth)\n", "  team (p.nth < p.nth)\n", ("PI0210", "p.nth")),
+        ("  mark \"ggml_barrier\"?", "  silent \"\"//", ("PI0306", "until_mark()")),
+        ("  let busy: duration = until_mark()\n", "  let busy: duration = until_mark(1)\n", ("PI0206", "until_mark")),
+    ] {
+        let (text, faults) = altered(from, to);
+        assert_eq!(told(&text, &faults), [expected], "{to}");
+    }
 }
 
 #[test]

@@ -105,13 +105,19 @@ fn faults_within_definitions_are_told_where_they_are_used() {
 #[test]
 fn what_hangs_on_something_broken_is_not_told() {
     for (script, expected) in [
-        ("probe slow = llama_ubatch\non slow < count() into t >\nend < show t >", vec!["PI0401"]),
+        ("probe slow = llama_ubatc\non slow < count() into t >\nend < show t >", vec!["PI0201"]),
+        ("probe slow = llama_ubatc\non slow < count() >\nend < show slow >", vec!["PI0201"]),
+        ("probe slow = llama_ubatch { let x = nope }\non slow(x = 3) where (x > 3) < sum(x) by x >", vec!["PI0202"]),
         (
-            "agg two(x) = count(), sum(x)\non ggml_op < two(dur) by op into t >\nend < show t sort two(dur) >",
-            vec!["PI0401"],
+            "agg two(x, x) = count(), sum(x)\non ggml_op < two(dur) by op into t >\nend < show t sort two(dur) >",
+            vec!["PI0205"],
         ),
-        ("import \"./lib.pi\" as lib\non lib.slow < lib.f(dur), sum(lib.g(dur)) >", vec!["PI0401"]),
-        ("import std.moe\non moe.slow < count() >", vec!["PI0401"]),
+        ("import \"./lib.pi\" as lib\non lib.slow < lib.f(dur), sum(lib.g(dur)) by lib.c >", vec!["PI0215"]),
+        ("import std.nothing\non nothing.slow < count() >", vec!["PI0215"]),
+        (
+            "import std.latency\non latency.slow < latency.nope(dur), sum(latency.nope(dur)) by latency.c >",
+            vec!["PI0216", "PI0216", "PI0216", "PI0216"],
+        ),
         ("param x: nothing = 3\nlet y = $x + 1\non ggml_op where (nth > y) < sum(nth * y) >", vec!["PI0208"]),
         ("on ggml_opp < count() >\nend < show ggml_op >", vec!["PI0201"]),
         ("on ggml_op < nope(dur) >\nend < show ggml_op sort nope(dur) >", vec!["PI0206"]),

@@ -5,6 +5,8 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use common::Files;
+use profinfer_compiler::modules::{Distrust, LoadError};
 use profinfer_lang::codes::{ALL, Code};
 
 /// A fenced block: what stands behind the fence, and the text.
@@ -24,14 +26,32 @@ fn blocks(page: &str) -> Vec<Block<'_>> {
     blocks
 }
 
+/// Takes the files out of blocks: ` file=lib.pi` is one that the others import, which may be ` untrusted` or ` binary`.
+fn files(blocks: &mut Vec<Block<'_>>) -> Files {
+    let mut files = Files::default();
+    blocks.retain(|block| {
+        let Some(file) = block.info.strip_prefix("file=") else { return true };
+        match file.split_once(' ') {
+            None => files.add(file, &block.text),
+            Some((name, "untrusted")) => {
+                files.fails(name, LoadError::Untrusted { path: name.to_owned(), why: Distrust::WorldWritable });
+            }
+            Some((name, "binary")) => files.fails(name, LoadError::NotText { path: name.to_owned(), at: 0 }),
+            Some(other) => panic!("a file that is {other:?}"),
+        }
+        false
+    });
+    files
+}
+
 /// The codes found in a block. An ` engine` block is a description, ` set=a=1` gives a parameter its value.
-fn found(block: &Block<'_>) -> Vec<&'static str> {
+fn found(block: &Block<'_>, files: &Files) -> Vec<&'static str> {
     if block.info == "engine" {
         return common::describe("example.pi", &block.text)
             .map_or_else(|(d, _)| d.iter().map(|d| d.code).collect(), |_| Vec::new());
     }
     let settings: Vec<_> = block.info.strip_prefix("set=").and_then(|s| s.split_once('=')).into_iter().collect();
-    let outcome = common::compile_with(&common::ggml(), &block.text, &settings);
+    let outcome = common::compile_files(&common::ggml(), files, &block.text, &settings);
     match &outcome.result {
         Ok(compiled) => compiled.warnings.iter().map(|d| d.code).collect(),
         Err(_) => outcome.codes(),
@@ -47,14 +67,15 @@ fn own() -> impl Iterator<Item = &'static Code> {
 fn examples_trigger_their_code_and_cures_do_not() {
     let mut wrong = String::new();
     for code in own() {
-        let blocks = blocks(code.page);
+        let mut blocks = blocks(code.page);
+        let files = files(&mut blocks);
         assert!(blocks.len() >= 2, "{}: a page has an example and a cure", code.code);
-        let codes: BTreeSet<&str> = found(&blocks[0]).into_iter().collect();
+        let codes: BTreeSet<&str> = found(&blocks[0], &files).into_iter().collect();
         if codes.iter().ne([&code.code]) {
             wrong.push_str(&format!("the example of {} gives {codes:?}\n", code.code));
         }
         for cure in &blocks[1..] {
-            let codes = found(cure);
+            let codes = found(cure, &files);
             if !codes.is_empty() {
                 wrong.push_str(&format!("the cure of {} gives {codes:?}\n", code.code));
             }

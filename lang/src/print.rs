@@ -257,7 +257,10 @@ impl Printer {
                 let args = args.iter().map(|(n, t)| format!("{}: {}", n.node, self.ty(t))).collect::<Vec<_>>();
                 format!("start {} ({}){}", strings(symbols), args.join(", "), maybe(optional))
             }
-            PointStmtKind::Mark { symbols, optional } => format!("mark {}{}", strings(symbols), maybe(optional)),
+            PointStmtKind::Mark { symbols, optional, reason } => {
+                let reason = reason.as_ref().map_or(String::new(), |r| format!(" {:?}", r.node));
+                format!("mark {}{}{reason}", strings(symbols), maybe(optional))
+            }
             PointStmtKind::Stop { at_return, symbols, optional } => {
                 let at_return = if *at_return { "return " } else { "" };
                 format!("stop {at_return}{}{}", strings(symbols), maybe(optional))
@@ -270,6 +273,7 @@ impl Printer {
                 let (rows, columns) = (self.expr(rows), self.expr(columns));
                 format!("each ({} < {rows}, {} < {columns})", row.node, column.node)
             }
+            PointStmtKind::Team { number, size } => format!("team ({} < {})", self.expr(number), self.expr(size)),
             PointStmtKind::Variant(of) => format!("variant {}", of.node),
             PointStmtKind::Within(points) => format!("within {}", names(points)),
             PointStmtKind::Pattern(fields) => format!("pattern {}", names(fields)),

@@ -121,6 +121,8 @@ pub struct Layout {
     /// Bytes of [`MapId::Fresh`].
     fresh_size: u32,
     points_count: u32,
+    /// Points with a mark.
+    marks: Vec<PointId>,
 }
 
 /// Where the parts of a point's record lie.
@@ -138,6 +140,10 @@ pub struct PointLayout {
     pub accums: Vec<i16>,
     /// Offsets of carried values.
     pub series: Vec<i16>,
+    /// Offset of the time of the last mark, 0 while there was none, where a script asks for it.
+    pub mark: Option<i16>,
+    /// Offsets of what is kept of the thread, where each of a team has an event.
+    pub team: Option<TeamLayout>,
     /// Offsets of the numbers of row and column at hand (rows).
     pub element: [i16; 2],
     /// Offset of the place where keys are put together.
@@ -146,6 +152,23 @@ pub struct PointLayout {
     pub checks: Vec<Vec<u32>>,
     /// Bytes of a layout sample.
     pub check_size: u32,
+}
+
+/// Where the record of a team's thread has what it says of the thread.
+#[derive(Debug, Clone, Copy)]
+pub struct TeamLayout {
+    /// `pid_tgid`.
+    pub thread: i16,
+    /// The CPU on which the step began.
+    pub cpu: i16,
+}
+
+impl PointLayout {
+    /// Where the thread slot has the number of threads of the team that the thread is number 0 of; it follows the state
+    /// key.
+    pub fn team_size(&self) -> i16 {
+        self.in_slot + self.state_key as i16
+    }
 }
 
 /// Offsets in every record.
@@ -219,6 +242,8 @@ impl Layout {
                 l.captures = p.captures.iter().map(|c| take(c.bytes())).collect();
                 l.accums = p.accums.iter().map(|_| take(8)).collect();
                 l.series = p.series.iter().map(|_| take(8)).collect();
+                l.mark = p.mark.as_ref().map(|_| take(8));
+                l.team = p.team.as_ref().map(|_| TeamLayout { thread: take(8), cpu: take(8) });
                 if p.template == Template::Rows {
                     l.element = [take(8), take(8)];
                 }
@@ -234,7 +259,10 @@ impl Layout {
                 l.size = at;
                 l.in_slot = slot as i16;
                 l.state_key = 8 * (1 + p.state_by.len() as u32);
-                slot += if p.template == Template::Sequence { l.state_key } else { l.size };
+                slot += match p.template {
+                    Template::Sequence => l.state_key + if p.team.is_some() { 8 } else { 0 },
+                    _ => l.size,
+                };
                 let mut at = 0;
                 l.checks = p
                     .checks
@@ -266,8 +294,11 @@ impl Layout {
         }
         let fresh_size = at;
         let points_count = points.len() as u32;
+        let words = counter::POINTS + points_count * POINT_WORDS + tables.len() as u32 * TABLE_WORDS;
+        let marks: Vec<PointId> = (0..plan.points.len()).filter(|p| plan.points[*p].mark.is_some()).collect();
         Ok(Layout {
-            counter_words: counter::POINTS + points_count * POINT_WORDS + tables.len() as u32 * TABLE_WORDS,
+            counter_words: words + marks.len() as u32,
+            marks,
             thread_size: slot,
             points,
             tables,
@@ -285,6 +316,12 @@ impl Layout {
     /// Index of a table's counter word.
     pub fn table_counter(&self, table: usize, which: TableCounter) -> u32 {
         counter::POINTS + self.points_count * POINT_WORDS + table as u32 * TABLE_WORDS + which as u32
+    }
+
+    /// Index of the word that is 1 once the mark of a point was reached.
+    pub fn mark_counter(&self, point: PointId) -> u32 {
+        let behind = self.marks.iter().take_while(|p| **p != point).count() as u32;
+        self.counter_words - self.marks.len() as u32 + behind
     }
 
     /// The value of [`MapId::Fresh`].

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::Plan;
 
-use crate::asm::{Code, Reloc};
+use crate::asm::{Code, MAY_GOTO, Reloc};
 use crate::insn::{Insn, helper};
 use crate::layout::{Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
 use crate::object::{Action, Object, Program};
@@ -39,6 +39,7 @@ pub fn actions_of(actions: &[Action], plan: &Plan) -> String {
         let point = &plan.points[action.point()];
         let verb = match (action, point.template) {
             (Action::Stop(_), _) => "close",
+            (Action::Mark(_), _) => "mark",
             (Action::Start(..), Template::Enter) => "count",
             (Action::Start(..), Template::Rows) => "count each of",
             (Action::Start(..), Template::Span) => "open",
@@ -100,6 +101,11 @@ impl Names<'_> {
             let found = POINT_COUNTERS.iter().find(|(which, _)| self.layout.point_counter(id, *which) == word);
             if let Some((_, name)) = found {
                 return format!("{}.{name}", p.name);
+            }
+        }
+        for (id, p) in self.plan.points.iter().enumerate() {
+            if p.mark.is_some() && self.layout.mark_counter(id) == word {
+                return format!("{}.marked", p.name);
             }
         }
         for t in 0..self.plan.tables.len() {
@@ -246,6 +252,7 @@ fn line(insn: Insn, at: usize, labels: &BTreeMap<usize, usize>) -> String {
                 },
             },
             0x05 => format!("goto {}", label(insn, at, labels)),
+            MAY_GOTO => format!("may_goto {}", label(insn, at, labels)),
             _ => {
                 let r = if class == 5 { 'r' } else { 'w' };
                 let by = if code & 0x08 == 0 { imm.to_string() } else { format!("{r}{src}") };

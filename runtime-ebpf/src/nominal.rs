@@ -23,6 +23,7 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         enums: enums.collect(),
         structs: structs.collect(),
         available: vec![true; plan.points.len()],
+        marks: vec![true; plan.points.len()],
         starts: plan.points.iter().map(|p| vec![true; p.starts.len()]).collect(),
     }
 }

@@ -91,6 +91,8 @@ pub struct SiteSpec {
 pub enum Action {
     /// An event begins, at the start of that index.
     Start(PointId, usize),
+    /// The open event goes over from work to waiting.
+    Mark(PointId),
     /// The open event ends.
     Stop(PointId),
 }
@@ -99,7 +101,7 @@ impl Action {
     /// The point it is for.
     pub fn point(self) -> PointId {
         match self {
-            Self::Start(p, _) | Self::Stop(p) => p,
+            Self::Start(p, _) | Self::Mark(p) | Self::Stop(p) => p,
         }
     }
 }
@@ -131,14 +133,17 @@ impl Object {
                 site.needs_entry_sp |= plan.points[action.point()].template == Template::Span;
             }
             let mut emit = Emit::new(plan, &layout, target, site.at_return);
-            let is_sequence_start =
-                |a: &Action| matches!(a, Action::Start(p, _) if plan.points[*p].template == Template::Sequence);
-            if !actions.iter().all(is_sequence_start) {
+            // These look first whether there is anything to do.
+            let is_late = |a: &Action| {
+                matches!(a, Action::Start(p, _) | Action::Mark(p) if plan.points[*p].template == Template::Sequence)
+            };
+            if !actions.iter().all(is_late) {
                 emit.now_once();
             }
             for action in &actions {
                 match *action {
                     Action::Start(point, start) => emit.start(point, start)?,
+                    Action::Mark(point) => emit.mark(point),
                     Action::Stop(point) => emit.stop(point),
                 }
             }
@@ -186,6 +191,11 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
             if target.starts[point][i] {
                 add(&start.symbols, false, start.optional, Action::Start(point, i));
             }
+        }
+    }
+    for &point in outermost.iter().filter(|p| used(p) && target.has_mark(**p)) {
+        if let Some(mark) = &plan.points[point].mark {
+            add(&mark.site.symbols, false, mark.site.optional, Action::Mark(point));
         }
     }
     for &point in outermost.iter().rev().filter(|p| used(p)) {
@@ -242,7 +252,7 @@ fn args_used(plan: &Plan, action: Action) -> u8 {
     let Action::Start(point, start) = action else { return 0 };
     let p = &plan.points[point];
     let mut bits = 0;
-    for e in p.state_by.iter().chain(&p.only) {
+    for e in p.state_by.iter().chain(&p.only).chain(&p.team) {
         bits |= args_of(plan, e, point, start);
     }
     for t in plan.tables.iter().filter(|t| t.point == point) {

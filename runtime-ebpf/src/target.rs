@@ -85,6 +85,8 @@ pub struct TargetFacts {
     pub available: Vec<bool>,
     /// Starts of each point that it has.
     pub starts: Vec<Vec<bool>>,
+    /// Points whose mark it has.
+    pub marks: Vec<bool>,
 }
 
 impl TargetFacts {
@@ -111,6 +113,11 @@ impl TargetFacts {
         let positive = Pattern { negated: false, alts: pattern.alts.clone() };
         let words = self.enums.get(of).map_or(&[][..], Vec::as_slice);
         words.iter().filter(|(_, w)| positive.matches_text(w)).map(|(n, _)| *n).collect()
+    }
+
+    /// Whether the target has the mark of a point.
+    pub fn has_mark(&self, point: PointId) -> bool {
+        self.marks.get(point).copied().unwrap_or(false)
     }
 
     /// Whether the target has a point.

@@ -2,7 +2,9 @@
 
 pub mod cli;
 pub mod engine;
+pub mod folder;
 pub mod kernel;
+pub mod library;
 pub mod record;
 pub mod script;
 pub mod session;

@@ -123,6 +123,8 @@ pub enum ViewKind {
     Table,
     /// A histogram per row.
     Hist,
+    /// A picture: rows by the first key, columns by the second, coloured by the first column.
+    Heatmap,
     /// JSON lines, whatever the format of the run.
     Json,
     /// CSV, whatever the format of the run.
@@ -134,7 +136,7 @@ pub enum ViewKind {
 pub struct Message {
     /// How much it matters.
     pub level: Level,
-    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`.
+    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`, `written`, `missing`.
     pub kind: &'static str,
     /// One line, lower case, no full stop.
     pub text: String,

@@ -4,20 +4,22 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use profinfer_compiler::modules::{Linked, link};
 use profinfer_compiler::plan::Plan;
-use profinfer_lang::ast::Program;
 use profinfer_lang::diagnostic::{Diagnostic, Severity};
 use profinfer_lang::source::SourceMap;
+use profinfer_scripts::Text;
 
 use crate::engine::Description;
+use crate::library::{Library, built_in_key, key_of};
 
 /// A script with its text.
 #[derive(Debug)]
 pub struct Script {
-    /// Its text, for diagnostics.
+    /// Its text and those of what it imports, for diagnostics.
     pub sources: SourceMap,
-    /// Its tree.
-    pub program: Program,
+    /// Its tree, with what it imports.
+    pub linked: Linked,
     /// What the parser said; errors mean that the tree is not whole.
     pub diagnostics: Vec<Diagnostic>,
 }
@@ -43,12 +45,18 @@ fn hint(path: &str) -> String {
 }
 
 impl Script {
-    /// Parses a text under the name that diagnostics give it.
+    /// Parses a text under the name that diagnostics give it. It imports from the working folder.
     pub fn parse(name: &str, text: &str) -> Script {
+        Script::parse_as(name, text, "")
+    }
+
+    /// Parses the text that the library knows by `key`, and what it imports.
+    fn parse_as(name: &str, text: &str, key: &str) -> Script {
         let mut sources = SourceMap::new();
         let file = sources.add(name, text);
         let parsed = profinfer_lang::parse(&sources, file);
-        Script { sources, program: parsed.program, diagnostics: parsed.diagnostics }
+        let linked = link(parsed.program, key, &mut sources, &Library::of_user());
+        Script { sources, linked, diagnostics: parsed.diagnostics }
     }
 
     /// Reads a file; a stock script is found by its name where there is no such file.
@@ -59,20 +67,32 @@ impl Script {
         let shown = path.display().to_string();
         match read_bounded(path) {
             Ok(bytes) => match String::from_utf8(bytes) {
-                Ok(text) => Ok(Script::parse(&shown, &text)),
+                Ok(text) => {
+                    let key = key_of(path).map_err(|source| ScriptError::Read { path: shown.clone(), source })?;
+                    Ok(Script::parse_as(&shown, &text, &key))
+                }
                 Err(e) => Err(ScriptError::NotText { path: shown, at: e.utf8_error().valid_up_to() }),
             },
             Err(source) if source.kind() == std::io::ErrorKind::NotFound => match stock(path) {
-                Some(text) => Ok(Script::parse(&shown, text)),
+                Some(stock) => Ok(Script::parse_as(&shown, stock.text, &built_in_key(stock))),
                 None => Err(ScriptError::Read { path: shown, source }),
             },
             Err(source) => Err(ScriptError::Read { path: shown, source }),
         }
     }
 
-    /// Whether the parser found errors.
+    /// Whether the parser found errors, in the script or in what it imports.
     pub fn is_broken(&self) -> bool {
+        self.has_faults() || self.linked.links.is_broken()
+    }
+
+    fn has_faults(&self) -> bool {
         self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// What was found before compiling, in the script and in what it imports.
+    pub fn found(&self) -> Vec<Diagnostic> {
+        self.diagnostics.iter().chain(&self.linked.links.diagnostics).cloned().collect()
     }
 
     /// Compiles it against an engine description.
@@ -84,10 +104,10 @@ impl Script {
         engine: &Description,
         settings: &[(String, String)],
     ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-        if self.is_broken() {
-            return Err(self.diagnostics.clone());
+        if self.has_faults() {
+            return Err(self.found());
         }
-        let compiled = profinfer_compiler::compile(&self.program, &self.sources, &engine.catalogue, settings)?;
+        let compiled = profinfer_compiler::compile_linked(&self.linked, &self.sources, &engine.catalogue, settings)?;
         let mut warnings = self.diagnostics.clone();
         warnings.extend(compiled.warnings);
         Ok((compiled.plan, warnings))
@@ -101,8 +121,8 @@ fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn stock(path: &Path) -> Option<&'static str> {
+fn stock(path: &Path) -> Option<&'static Text> {
     let path = path.to_str()?;
     let name = path.strip_prefix("scripts/").unwrap_or(path);
-    profinfer_scripts::SCRIPTS.iter().find(|t| t.path == name || t.path.trim_end_matches(".pi") == name).map(|t| t.text)
+    profinfer_scripts::SCRIPTS.iter().find(|t| t.path == name || t.path.trim_end_matches(".pi") == name)
 }

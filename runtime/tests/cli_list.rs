@@ -121,6 +121,32 @@ fn a_glob_shows_all_that_match() {
 }
 
 #[test]
+fn verbose_tells_of_each_field_where_it_comes_from_and_what_it_needs() {
+    let text = printed(&["-v", "ggml_op"]);
+    for words in [
+        "probes of ggml_op, whatever is asked of it\n",
+        "  close ggml_op, close ggml_graph\n    return of ggml_graph_compute\n",
+        "The operator; of a fused step the first one.\n                              read in the kernel at the start\n  fused_op",
+        "put together in user space from name, src0.name,",
+        "  dur   duration  How long it took.\n                  in ns; known in the kernel at the end\n",
+        "in ns; not known here before ggml_graph ends: ask for it",
+    ] {
+        assert!(text.contains(words), "no {words:?} in:\n{text}");
+    }
+    // Only the enclosing call is probed for its fields; the rest is there anyway.
+    let needs: Vec<_> = text.split("needs further probes:").skip(1).collect();
+    assert!(!needs.is_empty() && needs.iter().all(|n| n.trim_start().starts_with("open llama_decode")), "{text}");
+    assert_eq!(too_wide(&text), Vec::<&str>::new());
+
+    let text = printed(&["-v", "moe_route*"]);
+    assert!(text.contains("point moe_route\n") && text.contains("point moe_route_weight\n"), "{text}");
+    let weight = text.split("weight        ratio").nth(1).unwrap();
+    assert!(weight.contains("of one; read in the kernel at the event\n"), "{text}");
+    assert!(!text.contains("at the end\n\ncommon"), "an element has no end:\n{text}");
+    assert_eq!(list(&["-v"]).status.code(), Some(2), "of what?");
+}
+
+#[test]
 fn what_is_not_there_is_told_with_a_near_name() {
     let output = list(&["ggml_opp"]);
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -14,11 +14,18 @@ pub struct Text {
 /// Engine descriptions, newest first: the first whose condition holds is taken.
 pub const ENGINES: &[Text] = &[Text { path: "engines/ggml.pi", text: include_str!("../engines/ggml.pi") }];
 
+/// Modules to be imported: `std/latency.pi` as `std.latency`. They hold declarations only.
+pub const STD: &[Text] = &[
+    Text { path: "std/latency.pi", text: include_str!("../std/latency.pi") },
+    Text { path: "std/parts.pi", text: include_str!("../std/parts.pi") },
+];
+
 /// Stock scripts.
 pub const SCRIPTS: &[Text] = &[
     Text { path: "ops.pi", text: include_str!("../ops.pi") },
     Text { path: "graphs.pi", text: include_str!("../graphs.pi") },
     Text { path: "tokens.pi", text: include_str!("../tokens.pi") },
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
+    Text { path: "threads.pi", text: include_str!("../threads.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
 ];

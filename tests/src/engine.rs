@@ -33,9 +33,30 @@ macro_rules! on_each_engine {
     };
 }
 
+/// Which model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Every token passes every weight.
+    Dense,
+    /// Each layer has 8 experts, and every token passes 2 of them.
+    Moe,
+}
+
+impl Model {
+    /// Its file.
+    pub fn file(self, cache: &Cache) -> PathBuf {
+        match self {
+            Model::Dense => cache.model(),
+            Model::Moe => cache.moe(),
+        }
+    }
+}
+
 /// How an engine is started.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What it computes.
+    pub model: Model,
     /// Threads that compute.
     pub threads: u32,
     /// The prompt; none for the driver's own.
@@ -50,7 +71,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { threads: 2, prompt: None, repeat_prompt: 1, ubatch: 512, package: None }
+        Options { model: Model::Dense, threads: 2, prompt: None, repeat_prompt: 1, ubatch: 512, package: None }
     }
 }
 
@@ -78,15 +99,19 @@ pub struct Engine {
     stdout: BufReader<ChildStdout>,
 }
 
-/// Command that runs a driver from the cache's files, or those of `package`, with further arguments.
+/// Command that runs a driver on the dense model from the cache's files, or those of `package`, with further arguments.
 pub fn command(cache: &Cache, kind: Kind, package: Option<&Path>, arguments: &[OsString]) -> Command {
+    command_on(cache, kind, Model::Dense, package, arguments)
+}
+
+fn command_on(cache: &Cache, kind: Kind, model: Model, package: Option<&Path>, arguments: &[OsString]) -> Command {
     let drivers = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines");
     let (program, driver, fetched) = match kind {
         Kind::Xllamacpp => (cache.python(), "generate.py", cache.xllamacpp()),
         Kind::Node => (cache.node(), "generate.mjs", cache.node_llama_cpp()),
     };
     let mut command = Command::new(program);
-    command.arg(drivers.join(driver)).arg(cache.model());
+    command.arg(drivers.join(driver)).arg(model.file(cache));
     command.arg("--package").arg(package.unwrap_or(&fetched)).args(arguments);
     command
 }
@@ -106,7 +131,9 @@ impl Engine {
         if let Some(prompt) = &options.prompt {
             option("--prompt", prompt.into());
         }
-        let mut command = command(cache, kind, options.package.as_deref(), &arguments);
+        let model = options.model.file(cache);
+        assert!(model.exists(), "{} is missing: run `cargo xtask fetch`", model.display());
+        let mut command = command_on(cache, kind, options.model, options.package.as_deref(), &arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().or_fail(format_args!("{command:?}"));
         let stdin = child.stdin.take().or_fail("stdin of the engine");
@@ -161,6 +188,16 @@ impl Engine {
         timings
     }
 
+    /// Generates in two contexts at once, each with a thread pool of its own. Only [`Kind::Xllamacpp`] can.
+    ///
+    /// # Panics
+    /// If the engine dies, does not know how to, or generates another number of tokens.
+    #[track_caller]
+    pub fn generate_in_two(&mut self, tokens: u64) -> Timings {
+        writeln!(self.stdin, "both {tokens}").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+        self.finish(tokens)
+    }
+
     /// Begins to generate and gives up after some milliseconds, as a client that hangs up. Only [`Kind::Xllamacpp`] can.
     ///
     /// # Panics
@@ -170,6 +207,20 @@ impl Engine {
         writeln!(self.stdin, "cancel {milliseconds}").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
         let line = self.line();
         assert_eq!(line.trim(), r#"{"cancelled": true}"#, "the engine's answer");
+    }
+
+    /// Evaluates the prompt once, with every second of its tokens output; answers how many were output, and of how many.
+    /// Only [`Kind::Node`] can.
+    ///
+    /// # Panics
+    /// If the engine dies or does not know how to.
+    #[track_caller]
+    pub fn outputs(&mut self) -> (u64, u64) {
+        writeln!(self.stdin, "outputs").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+        let line = self.line();
+        let value: Value = serde_json::from_str(&line).or_fail(format_args!("the engine's answer {line:?}"));
+        let count = |name: &str| value[name].as_u64().or_fail(format_args!("no {name} in {line}"));
+        (count("outputs"), count("prompt_tokens"))
     }
 
     /// Sends a signal to the engine.

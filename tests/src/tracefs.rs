@@ -31,6 +31,8 @@ pub struct Hit {
     pub probe: usize,
     /// The thread.
     pub tid: u32,
+    /// When, in µs.
+    pub at_us: u64,
     /// Its fields, as printed.
     pub fields: BTreeMap<String, String>,
 }
@@ -65,6 +67,7 @@ impl Watch {
             watch.place(i, probe, &libraries);
         }
         watch.set("buffer_size_kb", "32768");
+        watch.set("trace_clock", "mono");
         watch.set("options/event-fork", "1");
         let threads = fs::read_dir(format!("/proc/{pid}/task")).or_fail(format_args!("threads of {pid}"));
         let threads: Vec<String> = threads.flatten().map(|t| t.file_name().to_string_lossy().into_owned()).collect();
@@ -122,7 +125,9 @@ impl Watch {
         let parsed = (|| {
             let (head, rest) = line.split_once(" [")?;
             let tid = head.rsplit_once('-')?.1.trim().parse().ok()?;
-            let (_, rest) = rest.split_once(": p")?;
+            let (when, rest) = rest.split_once(": p")?;
+            let (seconds, us) = when.rsplit_once(' ')?.1.split_once('.')?;
+            let at_us = seconds.parse::<u64>().ok()? * 1_000_000 + us.parse::<u64>().ok()?;
             let (event, rest) = rest.split_once(": (")?;
             let (_, mut rest) = rest.split_once(')')?;
             let mut fields = BTreeMap::new();
@@ -134,7 +139,7 @@ impl Watch {
                 fields.insert(name.trim().to_owned(), value.to_owned());
                 rest = after;
             }
-            Some(Hit { probe: event.parse().ok()?, tid, fields })
+            Some(Hit { probe: event.parse().ok()?, tid, at_us, fields })
         })();
         parsed.or_fail(format_args!("a line of the trace buffer: {line:?}"))
     }

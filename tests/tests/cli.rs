@@ -129,6 +129,19 @@ fn a_right_script_passes_check() {
     assert_eq!(output.stderr, "", "nothing is wrong");
 }
 
+/// What the kernel could not hold is told before any process is looked at.
+#[test]
+fn a_script_that_is_too_large_for_the_kernel_is_told() {
+    let tables = |n: usize| (0..n).map(|i| format!("on ggml_op < count(), min(dur) by op into t{i} >\n")).collect::<String>();
+    let columns: Vec<String> = (1..=70).map(|i| format!("h{i} = hist(dur / {i})")).collect();
+    let row = format!("on ggml_op < {} by op into wide >", columns.join(", "));
+    assert_eq!(with_script("check", &tables(55)).code, Some(0));
+    for word in ["check", "plan"] {
+        with_script(word, &tables(63)).failed(1, &["script.pi", "ggml_op", "64"]);
+        with_script(word, &row).failed(1, &["script.pi", "wide", "32767"]);
+    }
+}
+
 #[test]
 fn a_wrong_script_is_shown_where_it_is_wrong() {
     let output = with_script("check", "on ggml_op where dur > 1ms < hist(dur) >\n");

@@ -42,6 +42,8 @@ fn an_engine_has_every_point_and_numbers_its_words(kind: Kind) {
     printed(&report, &["numbered by the engine, which has"]);
     assert!(!report.stdout.contains("not available"), "{}", report.stdout);
     printed(&look(engine.pid(), &["list", "ggml_op"]), &["0 NONE", "1 DUP", "2 ADD", "MUL_MAT"]);
+    let costs = ["available", "close and open ggml_op ggml_cpu_extra_compute_forward in", "(push, emulated)"];
+    printed(&look(engine.pid(), &["list", "-v", "ggml_op"]), &costs);
 }
 
 /// As many instructions as `plan` shows are probed by a run.

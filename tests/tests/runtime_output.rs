@@ -85,6 +85,19 @@ fn a_command_runs_to_its_end_whatever_becomes_of_the_output() {
     }
 }
 
+/// A script that shows its tables at the end writes nothing before the command has ended.
+#[test]
+fn a_command_goes_on_only_if_it_has_not_ended() {
+    let at_the_end = ["-e", "on ggml_op < n = count() by op >"];
+    let at_once = ["-e", SCRIPT, "--format", "json"];
+    for (arguments, goes_on) in [(at_the_end.as_slice(), false), (&at_once, true)] {
+        let (code, said) = run(Stdout::Full.open(), arguments, &["sleep", "0.3"]);
+        assert_eq!(code, Some(6), "it said:\n{said}");
+        assert!(said.contains("cannot write to stdout"), "it said:\n{said}");
+        assert_eq!(said.contains("the command goes on"), goes_on, "it said:\n{said}");
+    }
+}
+
 /// Nobody hears that nobody can be told.
 #[test]
 fn words_that_cannot_be_said_are_no_failure() {

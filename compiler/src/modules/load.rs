@@ -88,8 +88,7 @@ impl LoadError {
     pub(super) fn told(&self, wanted: &str, span: Span) -> Diagnostic {
         match self {
             Self::NotFound { tried, near } => {
-                let mut d =
-                    Diagnostic::error("PI0215", format!("there is no module `{wanted}`")).at(span, "not found");
+                let mut d = Diagnostic::error("PI0215", format!("there is no module `{wanted}`")).at(span, "not found");
                 if let Some(near) = near {
                     d = d.help(format!("did you mean `{near}`?"));
                 }

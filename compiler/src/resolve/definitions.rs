@@ -90,11 +90,14 @@ impl Resolver<'_> {
 
     /// What a name stands for, to be put at its place; there is a limit to how much that may come to.
     pub(super) fn copy(&self, value: &Typed, span: Span) -> Resolved {
-        self.copied.set(self.copied.get().saturating_add(value.size()));
-        if self.copied.get() > MAX_COPIED {
-            return Err(too_much(span));
-        }
+        self.spend(value.size(), span)?;
         Ok(Typed { span, ..value.clone() })
+    }
+
+    /// Counts what is copied, in nodes of expressions.
+    pub(crate) fn spend(&self, nodes: usize, span: Span) -> Result<(), Diagnostic> {
+        self.copied.set(self.copied.get().saturating_add(nodes));
+        if self.copied.get() > MAX_COPIED { Err(too_much(span)) } else { Ok(()) }
     }
 }
 
@@ -102,7 +105,7 @@ pub(super) fn int_as(have: &Type, want: &Type) -> Option<Type> {
     (have.is_kernel_number() && *want == Type::Int && *have == Type::Bool).then_some(Type::Int)
 }
 
-pub(super) fn too_much(span: Span) -> Diagnostic {
+pub(crate) fn too_much(span: Span) -> Diagnostic {
     Diagnostic::error("PI0211", "too much comes of the definitions used here")
         .at(span, "nested too deep, or too long, once they are put in place")
         .help("use fewer functions and constants inside of each other")

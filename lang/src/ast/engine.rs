@@ -92,12 +92,14 @@ pub enum PointStmtKind {
         /// `?`: the point works without it.
         optional: bool,
     },
-    /// `mark "f"?`: splits busy from waiting.
+    /// `mark "f"? "reason"`: the last hit before the end of an event splits work from waiting.
     Mark {
         /// Symbols, the first that the target has is taken.
         symbols: Vec<Spanned<String>>,
         /// `?`: the point works without it.
         optional: bool,
+        /// Why the target may lack it.
+        reason: Option<Spanned<String>>,
     },
     /// `stop "f"?` (entry of f), `stop return "f"?` (its return instructions).
     Stop {
@@ -122,6 +124,13 @@ pub enum PointStmtKind {
         column: Ident,
         /// How many columns there are.
         columns: Expr,
+    },
+    /// `team (p.ith < p.nth)`: the threads of a team have an event each for what they compute together.
+    Team {
+        /// The number of the thread in its team; 0 is the one whose enclosing events count for all.
+        number: Expr,
+        /// How many threads there are.
+        size: Expr,
     },
     /// `variant NAME`: stands in for that point where fields are asked for that only this one has.
     Variant(Ident),

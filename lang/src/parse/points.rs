@@ -25,10 +25,7 @@ impl Builder<'_> {
     fn stmt_kind(&mut self, node: Node<'_>) -> Option<PointStmtKind> {
         Some(match node.as_rule() {
             Rule::start => self.start(node)?,
-            Rule::mark => {
-                let (_, symbols, optional) = self.site(node)?;
-                PointStmtKind::Mark { symbols, optional }
-            }
+            Rule::mark => self.mark(node)?,
             Rule::stop => {
                 let (at_return, symbols, optional) = self.site(node)?;
                 PointStmtKind::Stop { at_return, symbols, optional }
@@ -43,6 +40,10 @@ impl Builder<'_> {
                     column: self.ident(&parts.next()?),
                     columns: self.expr(parts.next()?)?,
                 }
+            }
+            Rule::team => {
+                let mut parts = children(node);
+                PointStmtKind::Team { number: self.expr(parts.next()?)?, size: self.expr(parts.next()?)? }
             }
             Rule::variant_of => PointStmtKind::Variant(self.ident(&children(node).next()?)),
             Rule::within => PointStmtKind::Within(self.names(node)),
@@ -76,6 +77,19 @@ impl Builder<'_> {
             }
         }
         Some(PointStmtKind::Start { symbols, args, optional })
+    }
+
+    fn mark(&mut self, node: Node<'_>) -> Option<PointStmtKind> {
+        let (mut symbols, mut optional, mut reason) = (Vec::new(), false, None);
+        for part in children(node) {
+            match part.as_rule() {
+                Rule::symbols => symbols = self.symbols(part),
+                Rule::optional_mark => optional = true,
+                Rule::string => reason = Some(self.string(&part)),
+                _ => return None,
+            }
+        }
+        Some(PointStmtKind::Mark { symbols, optional, reason })
     }
 
     /// Whether `return` is said, the symbols, whether `?` is.

@@ -60,6 +60,10 @@ impl Emit<'_> {
                 self.asm.load(8, R0, FP, self.dur);
                 false
             }
+            Expr::UntilMark => {
+                self.until_mark(point);
+                true
+            }
             Expr::Element(i) => {
                 self.asm.load(8, R0, RECORD, self.layout.points[point].element[*i]);
                 false
@@ -78,13 +82,20 @@ impl Emit<'_> {
                 false
             }
             Expr::Tid => {
-                self.asm.load(8, R0, FP, self.pid_tgid);
+                // The step of a thread of a team may be ended by another one.
+                match self.layout.points[point].team {
+                    Some(team) => self.asm.load(8, R0, RECORD, team.thread),
+                    None => self.asm.load(8, R0, FP, self.pid_tgid),
+                }
                 self.asm.alu_imm(Alu::Lsh, R0, 32);
                 self.asm.alu_imm(Alu::Rsh, R0, 32);
                 false
             }
             Expr::Cpu => {
-                self.asm.call(helper::GET_SMP_PROCESSOR_ID);
+                match self.layout.points[point].team {
+                    Some(team) => self.asm.load(8, R0, RECORD, team.cpu),
+                    None => self.asm.call(helper::GET_SMP_PROCESSOR_ID),
+                }
                 false
             }
             Expr::Neg(a) => {

@@ -4,10 +4,12 @@
 
 mod block;
 mod expr;
+mod mark;
 mod record;
 mod row;
 mod rows;
 mod send;
+mod team;
 mod template;
 
 pub(crate) use record::{SERIES_KEY, SERIES_VALUE};

@@ -64,6 +64,9 @@ impl Emit<'_> {
             }
         }
         self.open_series(point);
+        if let Some(at) = self.layout.points[point].mark {
+            self.asm.store_imm(RECORD, at, 0);
+        }
         self.asm.store(RECORD, record::START, NOW);
         Ok(())
     }
@@ -218,6 +221,12 @@ impl Emit<'_> {
                         }
                     }
                     None => self.asm.load_imm(R0, 1),
+                }
+                if self.plan.points[point].team.is_some() && a.how != AccumHow::Last {
+                    // The threads of a team all write to the slot of thread 0.
+                    self.asm.atomic_add(SLOT, at, R0);
+                    self.asm.place(skip);
+                    continue;
                 }
                 if a.how != AccumHow::Last {
                     // Only the slot's own thread writes here.

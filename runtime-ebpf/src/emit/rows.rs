@@ -85,7 +85,7 @@ impl Emit<'_> {
         self.asm.alu_imm(Alu::Or, R2, 1 << FRACTION_BITS);
         // The number is r2 · 2^(r1 - 150), so as a fixed-point number r2 · 2^(r1 - 118).
         let shift = EXPONENT_BIAS + FRACTION_BITS - FIXED_ONE.ilog2() as i32;
-        self.asm.jump_if_imm(Jump::Gt, R1, shift + 38, absent);
+        self.asm.jump_if_imm(Jump::Gt, R1, shift + 39, absent);
         self.asm.jump_if_imm(Jump::Lt, R1, shift, right);
         self.asm.alu_imm(Alu::Sub, R1, shift);
         self.asm.alu(Alu::Lsh, R2, R1);

@@ -3,6 +3,8 @@
 //! - `enter`: an event at the entry.
 //! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it.
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
+//! - `sequence` of a team: the same for each thread of a pool; see `team.rs`, and `mark.rs` for what splits their work from
+//!   waiting.
 //! - `rows`: an event per element of a matrix, at the entry; see `rows.rs`.
 //! - `check`: values of the first hits, for the layout check.
 
@@ -26,6 +28,7 @@ impl Emit<'_> {
         self.failed = before_record;
         self.blocks.clear();
         match self.plan.points[point].template {
+            Template::Sequence if self.plan.points[point].team.is_some() => self.team_start(point, start, end)?,
             Template::Sequence => self.sequence_start(point, start, end)?,
             Template::Span => self.span_start(point, start, end)?,
             Template::Enter => self.enter(point, start, end)?,
@@ -42,6 +45,7 @@ impl Emit<'_> {
     pub(crate) fn stop(&mut self, point: PointId) {
         let end = self.asm.label();
         match self.plan.points[point].template {
+            Template::Sequence if self.plan.points[point].team.is_some() => self.team_stop(point, end),
             Template::Sequence => self.sequence_stop(point, end),
             Template::Span => self.span_stop(point, end),
             Template::Enter | Template::Rows => {}

@@ -51,6 +51,8 @@ Examples:
       a point: how its events come about, its fields and their types
   profinfer list 'llama_*' --pid 4711
       of all that match, what that process has
+  profinfer list -v ggml_op
+      also of each field when it is known and what is probed for it; with --pid at what cost
 The fields are those for filters (where), keys (by) and columns (sum(…)) of a script.";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -139,6 +141,9 @@ pub struct RunArgs {
     /// Writes the output to a file instead of stdout.
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Folder for the files that a script writes: show t to "t.html".
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub output_dir: PathBuf,
     /// Ends after this time: 500ms, 10s, 2min.
     #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -205,6 +210,9 @@ pub struct ListArgs {
     /// Process to look at.
     #[arg(short = 'p', long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Prints of each field too when it is known and what is probed for it.
+    #[arg(short = 'v', long, requires = "name")]
+    pub verbose: bool,
     /// Prints the whole reference, as in docs/fields.md.
     #[arg(long, hide = true, conflicts_with_all = ["name", "pid"])]
     pub markdown: bool,

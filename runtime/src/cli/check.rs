@@ -16,7 +16,10 @@ fn try_run(args: &CheckArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
     let engines = script::engines(args.source.engine.as_deref())?;
     let (diagnostics, broken) = match source.compile(&engines[0], &args.source.params) {
-        Ok((_, warnings)) => (warnings, false),
+        Ok((plan, warnings)) => {
+            script::fits(&plan, &source)?;
+            (warnings, false)
+        }
         Err(errors) => (errors, true),
     };
     if args.json {

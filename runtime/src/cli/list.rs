@@ -2,6 +2,7 @@
 
 mod fields;
 mod markdown;
+mod probes;
 
 use profinfer_compiler::catalogue::{Catalogue, Point, Start, Stop, Template};
 use profinfer_compiler::pattern::glob;
@@ -15,6 +16,7 @@ use super::{exit, fail, script};
 use crate::engine::Description;
 use crate::session::sites::Target;
 use fields::{Fields, join};
+use probes::Probes;
 
 /// Prints what there is; the exit code.
 pub(super) fn run(args: &ListArgs) -> u8 {
@@ -47,7 +49,7 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
     };
     match &args.name {
         None => overview(&mut page, description, seen.as_ref()),
-        Some(name) => named(&mut page, &description.catalogue, name, seen.as_ref())?,
+        Some(name) => named(&mut page, description, name, seen.as_ref(), args.verbose)?,
     }
     page.print()?;
     Ok(0)
@@ -109,7 +111,8 @@ fn first_sentence(text: &str) -> &str {
 }
 
 /// Points and enums of that name or glob.
-fn named(page: &mut Page, catalogue: &Catalogue, name: &str, seen: Option<&Seen>) -> Result<(), u8> {
+fn named(page: &mut Page, description: &Description, name: &str, seen: Option<&Seen>, verbose: bool) -> Result<(), u8> {
+    let catalogue = &description.catalogue;
     let points: Vec<usize> = (0..catalogue.points.len()).filter(|p| glob(name, &catalogue.points[*p].name)).collect();
     let enums: Vec<&String> = catalogue.enums.keys().filter(|e| glob(name, e)).collect();
     if points.is_empty() && enums.is_empty() {
@@ -121,7 +124,8 @@ fn named(page: &mut Page, catalogue: &Catalogue, name: &str, seen: Option<&Seen>
         ));
     }
     for id in points {
-        point(page, catalogue, id, seen);
+        let probes = verbose.then(|| Probes::of(description, id, seen.map(|s| &s.target)));
+        point(page, catalogue, id, seen, probes.as_ref());
     }
     for name in enums {
         words(page, catalogue, name, seen);
@@ -132,7 +136,7 @@ fn named(page: &mut Page, catalogue: &Catalogue, name: &str, seen: Option<&Seen>
 /// Where the text of a point's own entries begins.
 const COLUMN: usize = 13;
 
-fn point(page: &mut Page, catalogue: &Catalogue, id: usize, seen: Option<&Seen>) {
+fn point(page: &mut Page, catalogue: &Catalogue, id: usize, seen: Option<&Seen>, probes: Option<&Probes<'_>>) {
     let point = &catalogue.points[id];
     page.heading(&format!("point {}", point.name));
     page.line(2, Tone::Plain, &join(&point.docs));
@@ -141,16 +145,20 @@ fn point(page: &mut Page, catalogue: &Catalogue, id: usize, seen: Option<&Seen>)
     }
     page.blank();
     about(page, point);
+    if let Some(probes) = probes {
+        page.heading(&format!("probes of {}, whatever is asked of it", point.name));
+        probes.write(page, 2);
+    }
     let fields = Fields::of(catalogue, id);
     let groups = [("fields", &fields.own), ("common fields", &fields.common)];
     for (title, group) in groups {
         page.heading(&format!("{title} of {}", point.name));
-        write_fields(page, group);
+        write_fields(page, group, None, probes);
     }
     for (outer, group) in &fields.enclosing {
         let example = group.first().map_or("time", |f| f.name.as_str());
         page.heading(&format!("fields of {outer}, which may enclose it (write {outer}.{example})"));
-        write_fields(page, group);
+        write_fields(page, group, Some(outer), probes);
     }
 }
 
@@ -195,13 +203,16 @@ fn stop_text(stop: &Stop) -> String {
     format!("{ret}{}{optional}", stop.symbols.join(" or "))
 }
 
-fn write_fields(page: &mut Page, fields: &[fields::FieldText]) {
+fn write_fields(page: &mut Page, fields: &[fields::FieldText], outer: Option<&str>, probes: Option<&Probes<'_>>) {
     let name = fields.iter().map(|f| f.name.len()).max().unwrap_or(0) + 2;
     let ty = fields.iter().map(|f| f.ty.len()).max().unwrap_or(0) + 2;
     for f in fields {
         let label = format!("{:<name$}{:<ty$}", f.name, f.ty);
         let members = if f.members.is_empty() { String::new() } else { format!("Has {}.", f.members.join(" ")) };
         page.entry(2, 2 + name + ty, (Tone::Plain, &label), &[(Tone::Plain, &f.doc), (Tone::Faint, &members)]);
+        if let Some(probes) = probes {
+            probes.field(page, 2 + name + ty, f, outer);
+        }
     }
     if fields.is_empty() {
         page.line(2, Tone::Faint, "none");

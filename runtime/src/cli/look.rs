@@ -123,10 +123,12 @@ pub(super) fn why_missing(facts: &TargetFacts, id: usize, point: &Point) -> Opti
     Some(format!("no file mapped there has {missing}"))
 }
 
-/// Starts that a point could have and does not, by symbol; it works without them.
+/// Starts and marks that a point could have and does not, by symbol; it works without them.
 pub(super) fn optional_missing(facts: &TargetFacts, id: usize, point: &Point) -> Vec<String> {
     let starts = point.starts.iter().zip(&facts.starts[id]);
-    starts.filter(|(s, there)| s.optional && !**there).map(|(s, _)| s.symbols.join(" or ")).collect()
+    let mark = point.mark.iter().filter(|_| !facts.has_mark(id)).map(|m| &m.site.symbols);
+    let symbols = starts.filter(|(s, there)| s.optional && !**there).map(|(s, _)| &s.symbols);
+    symbols.chain(mark).map(|s| s.join(" or ")).collect()
 }
 
 /// A plan that uses every point of a description, and of each every field that can be a key: what a look at all of them

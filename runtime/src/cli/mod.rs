@@ -16,6 +16,7 @@ mod args;
 mod check;
 mod doctor;
 mod explain;
+mod files;
 mod list;
 mod look;
 mod output;

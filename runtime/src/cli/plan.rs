@@ -101,6 +101,13 @@ fn points(page: &mut Page, plan: &Plan, target: &Target) -> bool {
                 &[(tone, &p.name), (Tone::Plain, &format!("{why}{without}"))],
             );
         }
+        if let (Some(why), Some(mark)) = (target.lacks_mark(id, p), &p.mark) {
+            let needed = p.wanted && !p.optional;
+            enough &= !needed;
+            let tone = if needed { Tone::Bad } else { Tone::Weak };
+            let field = format!("{}.{}", p.name, mark.field);
+            page.entry(2, COLUMN, (Tone::Faint, "missing"), &[(tone, &field), (Tone::Plain, &why)]);
+        }
         for symbol in optional_missing(&target.facts, id, p) {
             let text = format!("{} does without {symbol}", p.name);
             page.entry(2, COLUMN, (Tone::Faint, "optional"), &[(Tone::Plain, &text)]);

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use super::args::{Format, RunArgs};
+use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, print_help, script};
 use crate::kernel::{Linux, Rights};
@@ -45,10 +46,11 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         return Err(fail(exit::KERNEL, rights.advice()));
     }
     let subject = subject(args)?;
-    let mut output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
+    let output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
         let path = args.output.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
         fail(exit::USAGE, format!("cannot write {path}: {e}"))
     })?;
+    let mut output = Files::new(output, &plan, &args.output_dir)?;
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,7 +67,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
             _ => 0,
         }),
         Err(RunError::Output(e)) => {
-            let code = output_failed(args, &e);
+            let code = output_failed(args, &e, run.command_runs());
             // The command has nothing to do with who reads our output: it goes on, and its failure is what counts.
             match tokio.block_on(run.command_ended()) {
                 Ok(Some(status)) if !status.success() => Ok(passed_on(status)),
@@ -82,13 +84,14 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
 }
 
 /// Says why the output cannot be written; the exit code. Whoever closes a pipe has read enough, which is no fault.
-fn output_failed(args: &RunArgs, error: &io::Error) -> u8 {
+fn output_failed(args: &RunArgs, error: &io::Error, command_runs: bool) -> u8 {
     if error.kind() == ErrorKind::BrokenPipe {
         return 0;
     }
     let to = args.output.as_ref().map_or_else(|| "to stdout".to_owned(), |path| path.display().to_string());
-    let command = if args.command.is_empty() { "" } else { "; the command goes on, and is no longer observed" };
-    fail(exit::OUTPUT, format!("cannot write {to}: {error}{command}"))
+    let command = if command_runs { "; the command goes on, and is no longer observed" } else { "" };
+    let what = fault(error).map_or_else(|| format!("cannot write {to}: {error}"), ToString::to_string);
+    fail(exit::OUTPUT, format!("{what}{command}"))
 }
 
 fn subject(args: &RunArgs) -> Result<Subject, u8> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use profinfer_compiler::params;
 use profinfer_compiler::plan::Plan;
+use profinfer_ebpf::{Arch, Object, nominal};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
 
@@ -62,6 +63,7 @@ pub(super) fn compile(args: &ScriptArgs, script: &Script, engine: &Description) 
     match script.compile(engine, &args.params) {
         Ok((plan, warnings)) => {
             print(&warnings, &script.sources, args.color);
+            fits(&plan, script)?;
             Ok(plan)
         }
         Err(errors) => {
@@ -71,11 +73,18 @@ pub(super) fn compile(args: &ScriptArgs, script: &Script, engine: &Description) 
     }
 }
 
+/// What the kernel cannot hold is said here, before anything is looked at: it hangs on the script alone.
+pub(super) fn fits(plan: &Plan, script: &Script) -> Result<(), u8> {
+    let built = Object::build(plan, &nominal::facts(plan, Arch::host()));
+    let name = &script.sources.files()[0].name;
+    built.map(drop).map_err(|e| say::fail(exit::SCRIPT, format_args!("{name}: {e}")))
+}
+
 /// Prints the help of a script: its `//!` lines and its parameters. The exit code.
 pub(super) fn help(args: &ScriptArgs) -> Result<u8, u8> {
     let script = read(args)?;
-    let mut text: String = script.program.doc.iter().map(|line| format!("{line}\n")).collect();
-    let declared = params::declared(&script.program, &|e| script.sources.text(e.span).to_owned());
+    let mut text: String = script.linked.program.doc.iter().map(|line| format!("{line}\n")).collect();
+    let declared = params::declared(&script.linked.program, &|e| script.sources.text(e.span).to_owned());
     if declared.is_empty() {
         text.push_str("\nThe script has no parameters.\n");
     } else {
@@ -87,6 +96,6 @@ pub(super) fn help(args: &ScriptArgs) -> Result<u8, u8> {
         }
     }
     say::out(&text)?;
-    print(&script.diagnostics, &script.sources, args.color);
+    print(&script.found(), &script.sources, args.color);
     Ok(if script.is_broken() { exit::SCRIPT } else { 0 })
 }

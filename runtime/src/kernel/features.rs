@@ -131,7 +131,7 @@ impl Features {
             ),
             bpf_loop: Feature::new(
                 "bpf_loop",
-                "rows of matrices; without it `rows` is not to be had",
+                "loops with a callback",
                 trials::callback().as_ref().map(|()| (true, "loaded a program with a callback".to_owned())),
             ),
             tracefs: Feature::new(

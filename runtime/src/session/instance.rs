@@ -187,6 +187,12 @@ impl Instance {
         self.counters.load_u64(self.layout.point_counter(point, which) as usize)
     }
 
+    /// Whether a point had events and none of them came to its mark.
+    pub fn never_marked(&self, point: usize) -> bool {
+        self.point_counter(point, PointCounter::Events) > 0
+            && self.counters.load_u64(self.layout.mark_counter(point) as usize) == 0
+    }
+
     /// What a table lost, by cause.
     pub fn table_drops(&self, table: usize) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         TABLE_CAUSES.iter().map(move |(which, cause)| {

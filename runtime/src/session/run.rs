@@ -217,6 +217,11 @@ impl<'r> Run<'r> {
         Ok(Outcome { status: self.command_ended().await?, losses })
     }
 
+    /// Whether a command was started and has not ended.
+    pub fn command_runs(&mut self) -> bool {
+        self.command.as_mut().is_some_and(|held| matches!(held.try_wait(), Ok(None)))
+    }
+
     /// Waits for the command to end, or for Ctrl-C; none if there is no command, or it goes on.
     ///
     /// # Errors
@@ -417,6 +422,12 @@ impl<'r> Run<'r> {
             let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
             news.push(Message { level: Level::Warning, kind: "assumed", text });
         }
+        for (id, p) in self.plan.points.iter().enumerate() {
+            if let (Some(why), Some(mark)) = (target.lacks_mark(id, p), &p.mark) {
+                let text = format!("{}.{}, and what is made of it, is absent: {why}", p.name, mark.field);
+                news.push(Message { level: Level::Warning, kind: "missing", text });
+            }
+        }
         if loading {
             self.arrivals.put(pid, news);
         } else {
@@ -465,6 +476,14 @@ impl<'r> Run<'r> {
                         symbols.join(" or ")
                     ),
                 });
+            }
+            if let Some(why) = target.lacks_mark(id, p)
+                && p.wanted
+                && !p.optional
+            {
+                let point = p.mark.as_ref().map_or_else(String::new, |m| format!("{}.{}", p.name, m.field));
+                let why = format!("{why} (leave it out, or mark the point with `?` to have it absent)");
+                return Err(SessionError::NoPoint { pid, comm: comm.to_owned(), point, why });
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use profinfer_compiler::plan::Plan;
+use profinfer_compiler::plan::{Plan, Point};
 use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
 
 use super::SessionError;
@@ -123,12 +123,20 @@ impl Target {
                 there.contains(&true) && all_starts && all_stops
             })
             .collect();
+        let marks = plan.points.iter().map(|p| p.mark.as_ref().is_some_and(|m| has(&m.site.symbols))).collect();
         let arch = match engine.arch() {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
-        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts };
+        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks };
         Some(Target { facts, engine, assumed, modules: modules.to_vec() })
+    }
+
+    /// Why a field of a point that needs a mark is not to be had, or nothing if it is, or none is needed.
+    pub fn lacks_mark(&self, id: usize, point: &Point) -> Option<String> {
+        let mark = point.mark.as_ref().filter(|_| point.used && self.facts.has(id) && !self.facts.has_mark(id))?;
+        let missing = format!("no file mapped there has {}", mark.site.symbols.join(" or "));
+        Some(mark.site.reason.as_ref().map_or(missing.clone(), |reason| format!("{missing}; {reason}")))
     }
 
     /// The files that this target is made of, as far as a plan sees: two processes with equal ones share programs.
@@ -136,7 +144,7 @@ impl Target {
         let mut files = vec![self.engine.identity()];
         for p in plan.points.iter().filter(|p| p.used) {
             let symbols = p.starts.iter().flat_map(|s| &s.symbols).chain(p.stops.iter().flat_map(|s| &s.symbols));
-            for symbol in symbols {
+            for symbol in symbols.chain(p.mark.iter().flat_map(|m| &m.site.symbols)) {
                 files.extend(self.modules.iter().filter(|m| m.function(symbol).is_some()).map(|m| m.identity()));
             }
         }

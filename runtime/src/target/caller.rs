@@ -19,14 +19,20 @@ pub(super) struct Caller {
     home: Option<OsString>,
 }
 
+/// User and group of the caller, if we are root through `sudo` and they are not root themselves.
+pub(crate) fn sudo_ids() -> Option<(libc::uid_t, libc::gid_t)> {
+    // SAFETY: takes nothing and cannot fail.
+    let is_root = unsafe { libc::geteuid() } == 0;
+    let number = |name: &str| env::var(name).ok()?.parse::<u32>().ok();
+    let uid = number("SUDO_UID").filter(|uid| is_root && *uid != 0)?;
+    Some((uid, number("SUDO_GID").unwrap_or(uid)))
+}
+
 impl Caller {
     /// The caller, if we are root through `sudo` and they are not root themselves.
     pub(super) fn from_sudo() -> Option<Self> {
-        // SAFETY: takes nothing and cannot fail.
-        let is_root = unsafe { libc::geteuid() } == 0;
-        let number = |name: &str| env::var(name).ok()?.parse::<u32>().ok();
-        let uid = number("SUDO_UID").filter(|uid| is_root && *uid != 0)?;
-        Some(Self::new(uid, number("SUDO_GID").unwrap_or(uid), env::var_os("SUDO_USER")))
+        let (uid, gid) = sudo_ids()?;
+        Some(Self::new(uid, gid, env::var_os("SUDO_USER")))
     }
 
     /// Groups and home are best taken from the caller's own shell, one of our ancestors: that needs no user database

@@ -17,6 +17,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
+pub(crate) use caller::sudo_ids;
 pub use error::TargetError;
 pub use launch::{Held, LaunchOptions};
 pub use maps::{FileIdentity, Mapping, executable_files};

@@ -14,7 +14,22 @@ pub(super) enum Style {
     Key,
     /// What must not be overlooked.
     Warn,
+    /// A background: a step of [`HEAT`], from the lowest number to the highest.
+    Heat(u8),
 }
+
+/// Backgrounds of even steps of lightness, for dark and light terminals and for eyes that mix up red and green: colours
+/// 53, 90, 60, 66, 72, 78, 185 and 227 of the 256.
+pub(super) const HEAT: [&str; 8] = [
+    "\x1b[48;5;53m",
+    "\x1b[48;5;90m",
+    "\x1b[48;5;60m",
+    "\x1b[48;5;66m",
+    "\x1b[48;5;72m",
+    "\x1b[48;5;78m",
+    "\x1b[48;5;185m",
+    "\x1b[48;5;227m",
+];
 
 impl Style {
     fn start(self) -> &'static str {
@@ -24,6 +39,7 @@ impl Style {
             Self::Dim => "\x1b[2m",
             Self::Key => "\x1b[36m",
             Self::Warn => "\x1b[33m",
+            Self::Heat(step) => HEAT.get(usize::from(step)).copied().unwrap_or(""),
         }
     }
 }

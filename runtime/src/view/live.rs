@@ -101,7 +101,7 @@ impl Live {
 impl Renderer for Live {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
         let text = match record {
-            Record::Table(table) if matches!(table.view, ViewKind::Table | ViewKind::Hist) => {
+            Record::Table(table) if matches!(table.view, ViewKind::Table | ViewKind::Hist | ViewKind::Heatmap) => {
                 self.put(table);
                 if self.ending {
                     return Ok(());

@@ -7,15 +7,20 @@
 //! | --- | --- |
 //! | `plain` | the format for people: which of the following files draws a record |
 //! | `table`, `hist`, `footer` | rows and columns, histograms, the end of a run |
+//! | `heat`, `heatmap` | a table as a picture: what stands where; as coloured or shaded characters |
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
+//! | `html` | a page with a table or a heatmap, for a file |
 //! | `value` | a value as text: three digits, a unit |
 //! | `line`, `escape`, `names` | styled lines of a known width, text of the target made harmless, unique column names |
 
 mod csv;
 mod escape;
 mod footer;
+mod heat;
+mod heatmap;
 mod hist;
+mod html;
 mod json;
 mod line;
 mod live;
@@ -40,6 +45,8 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A page for each table; nothing else has a place in it.
+    Html,
 }
 
 /// How the format for people is drawn; the formats for programs take no notice of it.
@@ -87,6 +94,7 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Table => Box::new(plain::Plain::new(options)),
         Format::Json => Box::new(json::Json),
         Format::Csv => Box::new(csv::Csv::default()),
+        Format::Html => Box::new(html::Html),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::line::{Line, paint};
 use super::table::is_histogram;
-use super::{Options, Renderer, csv, emit, footer, hist, json, table};
+use super::{Options, Renderer, csv, emit, footer, heatmap, hist, json, table};
 use crate::record::{Record, Table, ViewKind};
 
 /// Appends blocks.
@@ -61,12 +61,20 @@ pub(super) fn for_programs(table: &Table) -> io::Result<Option<Vec<u8>>> {
     Ok(match table.view {
         ViewKind::Json => Some(json::line(&Record::Table(table.clone()))?),
         ViewKind::Csv => Some(csv::Csv::default().table(table)?.into_bytes()),
-        ViewKind::Table | ViewKind::Hist => None,
+        ViewKind::Table | ViewKind::Hist | ViewKind::Heatmap => None,
     })
 }
 
-/// A table for people: title, rows, histograms, what is missing.
+/// A table for people: title, rows or picture, histograms, what is missing.
 pub(super) fn block(table: &Table, options: Options) -> Vec<Line> {
+    if table.view == ViewKind::Heatmap
+        && let Some(picture) = heatmap::body(table, options.width, options.color)
+    {
+        let mut lines = vec![table::title(table)];
+        lines.extend(picture);
+        lines.extend(table::notes(table, options.width));
+        return lines;
+    }
     let histograms = table.columns.iter().any(is_histogram);
     let others = table.columns.iter().any(|column| !is_histogram(column));
     // Rows of nothing but keys would say what the titles of the histograms say.

@@ -79,7 +79,7 @@ fn behind_a_value(p: &Place<'_>) -> &'static str {
         _ => match p.item_word() {
             "on" => "`,`, `where (` or `<`",
             "every" | "after" | "begin" | "end" => "`<`",
-            "fn" | "agg" if p.before_kind() == Some(TokenKind::Word) => "`(` and the parameters",
+            "fn" | "agg" if p.before_kind() == Some(TokenKind::Word) && !has(p, "=") => "`(` and the parameters",
             "fn" | "agg" | "let" | "probe" if !has(p, "=") => "`=`",
             "engine" if p.before_kind() == Some(TokenKind::Str) => "`where (`",
             "engine" => "a description in quotes",

@@ -7,8 +7,9 @@ use crate::parse::chunks::ITEM_WORDS;
 use crate::scan::TokenKind;
 
 /// The words of a point's statements.
-const STATEMENTS: [&str; 13] = [
-    "start", "mark", "stop", "state", "only", "each", "variant", "within", "pattern", "let", "check", "never", "silent",
+const STATEMENTS: [&str; 14] = [
+    "start", "mark", "stop", "state", "only", "each", "team", "variant", "within", "pattern", "let", "check", "never",
+    "silent",
 ];
 
 /// `///` with no item behind it, `//!` that is not at the top.
@@ -150,5 +151,6 @@ pub(super) fn unknown_statement(p: &Place<'_>) -> Option<Diagnostic> {
         (_, Some(near)) => fault.help(format!("did you mean `{near}`?")),
         _ => fault,
     };
-    Some(fault.help("statements begin with `start mark stop state only within pattern let check never silent`"))
+    let words = STATEMENTS.join(" ");
+    Some(fault.help(format!("statements begin with `{words}`")))
 }

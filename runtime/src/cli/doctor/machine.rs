@@ -185,7 +185,8 @@ fn needed(features: &Features, name: &str) -> bool {
 fn used_by(name: &str) -> &'static str {
     match name {
         "uprobe_multi" | "attach_cookie" | "shared_memory" => "every script",
-        "ringbuf" | "tracefs" => "every run, to learn of code that is loaded later",
+        "ringbuf" => "every run, to learn of code that is loaded later, and by streamed tables",
+        "tracefs" => "every run, to learn of code that is loaded later",
         "map_batch" => "every table",
         "uprobe_perf" => "every script on a kernel without uprobe_multi",
         _ => "nothing yet",

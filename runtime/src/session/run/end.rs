@@ -94,6 +94,13 @@ impl Run<'_> {
             if p.wanted || hits[id] > 0 {
                 end.hits.insert(p.name.clone(), hits[id]);
             }
+            if let Some(mark) = &p.mark
+                && self.instances.iter().any(|i| i.never_marked(id))
+            {
+                let reason = mark.site.reason.clone();
+                let reason = reason.unwrap_or_else(|| format!("{} was never called", mark.site.symbols.join(" or ")));
+                end.silent.push(Silent { point: format!("{}.{}", p.name, mark.field), reason });
+            }
             if hits[id] == 0 && p.wanted {
                 let reason = match (&p.silent, any) {
                     (Some(reason), true) => reason.clone(),

@@ -134,6 +134,7 @@ impl Run<'_> {
             view: match show.view {
                 View::Table => ViewKind::Table,
                 View::Hist => ViewKind::Hist,
+                View::Heatmap => ViewKind::Heatmap,
                 View::Json => ViewKind::Json,
                 View::Csv => ViewKind::Csv,
             },

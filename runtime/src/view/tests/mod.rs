@@ -1,6 +1,8 @@
 //! Golden output of every format, from records such as the stock scripts make.
 
 mod csv;
+mod heatmap;
+mod html;
 mod json;
 mod live;
 mod plain;

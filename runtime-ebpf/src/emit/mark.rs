@@ -1,0 +1,57 @@
+//! The mark of a sequence: a site that splits the work of an open step from its waiting.
+
+use profinfer_compiler::typed::PointId;
+
+use super::Emit;
+use crate::asm::{Alu, Jump};
+use crate::insn::{NOW, R0, R1, R2, RECORD, SLOT, helper};
+use crate::layout::{MapId, record};
+
+impl Emit<'_> {
+    /// The thread comes to the mark of the point: the time is kept in its open step, over that of an earlier hit.
+    ///
+    /// A mark knows neither pool nor number of the thread, so the step is the one that the thread began last.
+    pub(crate) fn mark(&mut self, point: PointId) {
+        let Some(at) = self.layout.points[point].mark else { return };
+        let end = self.asm.label();
+        let in_slot = self.layout.points[point].in_slot;
+        self.thread_slot(end, false);
+        self.asm.load(8, R0, SLOT, in_slot);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        self.asm.load_map(R1, MapId::State(point));
+        self.asm.mov(R2, SLOT);
+        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
+        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        self.asm.mov(RECORD, R0);
+        self.asm.load(8, R0, RECORD, record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        self.now();
+        self.asm.store(RECORD, at, NOW);
+        // That it was ever reached is told once: a word that all threads write to would be a bottleneck.
+        let word = self.layout.mark_counter(point);
+        self.asm.load_map_value(R0, MapId::Counters, word * 8);
+        self.asm.load(8, R1, R0, 0);
+        self.asm.jump_if_imm(Jump::Ne, R1, 0, end);
+        self.asm.store_imm(R0, 0, 1);
+        self.asm.place(end);
+    }
+
+    /// `r0` = the time from the start of the step at hand to its last mark; absent if there was none.
+    pub(crate) fn until_mark(&mut self, point: PointId) {
+        let at = self.layout.points[point].mark.filter(|_| self.target.has_mark(point));
+        let Some(at) = at else {
+            self.absent();
+            return;
+        };
+        let (none, end) = (self.asm.label(), self.asm.label());
+        self.asm.load(8, R0, RECORD, at);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
+        self.asm.load(8, R1, RECORD, record::START);
+        self.asm.alu(Alu::Sub, R0, R1);
+        self.asm.jump(end);
+        self.asm.place(none);
+        self.absent();
+        self.asm.place(end);
+    }
+}
