@@ -166,10 +166,13 @@ fn times_are_those_of_the_kernel(kind: Kind) {
         let parts = &found[&whole(&row, "ith")];
         assert_eq!((whole(&row, "n"), parts.n), ((STEPS - 1) * TOKENS, (STEPS - 1) * TOKENS), "{row}");
         let all = 1e3 * (parts.busy + parts.wait) as f64;
-        for (name, us) in [("busy", parts.busy), ("wait", parts.wait)] {
-            let off = (number(&row, name) - 1e3 * us as f64).abs() / all;
-            assert!(off < 0.03, "{name} differs by {:.1} % of the time: {row} {parts:?}", 100.0 * off);
-        }
+        let off = (number(&row, "busy") + number(&row, "wait") - all).abs() / all;
+        assert!(off < 0.03, "the time differs by {:.1} %: {row} {parts:?}", 100.0 * off);
+        // The kernel's event is at the barrier's very first instruction, which it has to single-step; profinfer's probe is
+        // some instructions on.
+        let late = (number(&row, "busy") - 1e3 * parts.busy as f64) / parts.n as f64;
+        eprintln!("late {late} {row} {parts:?}");
+        assert!((-1e3..15e3).contains(&late), "the mark comes {late:.0} ns after the barrier's entry: {row} {parts:?}");
     }
 }
 
