@@ -489,9 +489,12 @@ impl Catalogue {
             .help("write: point x : rows { start … each (row < N, column < M) … }"));
         }
         if point.team.is_some() && (point.within.is_empty() || point.state_by.is_empty()) {
-            return Err(Diagnostic::error("PI0210", format!("`{}` has a team and lacks `state by` or `within`", point.name))
-                .at(p.name.span, "whose threads, and what do they compute together?")
-                .help("write: state by (p.threadpool, p.ith), and within what thread 0 has open"));
+            return Err(Diagnostic::error(
+                "PI0210",
+                format!("`{}` has a team and lacks `state by` or `within`", point.name),
+            )
+            .at(p.name.span, "whose threads, and what do they compute together?")
+            .help("write: state by (p.threadpool, p.ith), and within what thread 0 has open"));
         }
         if point.starts.is_empty() {
             return Err(Diagnostic::error("PI0210", format!("point `{}` has no `start`", point.name))

@@ -135,7 +135,8 @@ impl Object {
             let mut emit = Emit::new(plan, &layout, target, site.at_return);
             // These look first whether there is anything to do.
             let is_late = |a: &Action| {
-                matches!(a, Action::Start(p, _) | Action::Mark(p) if plan.points[*p].template == Template::Sequence)
+                let (Action::Start(p, _) | Action::Mark(p)) = *a else { return false };
+                plan.points[p].template == Template::Sequence
             };
             if !actions.iter().all(is_late) {
                 emit.now_once();

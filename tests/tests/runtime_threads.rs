@@ -102,9 +102,8 @@ fn threads_are_those_of_the_system(kind: Kind) {
     let mut engine = lab.engine(kind);
     let report = lab.trace(&mut engine, "on ggml_work < n = count() by ith, tid into t >", TOKENS);
     let table = report.table("t");
-    let tids = |ith: u64| -> Vec<u64> {
-        table.rows.iter().filter(|r| r["ith"] == ith).map(|r| whole(r, "tid")).collect()
-    };
+    let tids =
+        |ith: u64| -> Vec<u64> { table.rows.iter().filter(|r| r["ith"] == ith).map(|r| whole(r, "tid")).collect() };
     let (first, worker) = (tids(0), tids(1));
     assert!(worker.iter().all(|t| !first.contains(t)), "{table:?}");
     match kind {
@@ -135,7 +134,8 @@ fn times_are_those_of_the_kernel(kind: Kind) {
             Probe { symbol: "ggml_barrier", fetch: "", filter: None },
         ],
     );
-    let script = "on ggml_work(name = !\"result_output\") < n = count(), busy = sum(busy), wait = sum(wait) by ith into t >";
+    let script =
+        "on ggml_work(name = !\"result_output\") < n = count(), busy = sum(busy), wait = sum(wait) by ith into t >";
     let report = lab.trace(&mut engine, script, TOKENS);
     let hits = watch.hits();
     #[derive(Default, Debug)]
@@ -168,11 +168,10 @@ fn times_are_those_of_the_kernel(kind: Kind) {
         let all = 1e3 * (parts.busy + parts.wait) as f64;
         let off = (number(&row, "busy") + number(&row, "wait") - all).abs() / all;
         assert!(off < 0.03, "the time differs by {:.1} %: {row} {parts:?}", 100.0 * off);
-        // The kernel's event is at the barrier's very first instruction, which it has to single-step; profinfer's probe is
-        // some instructions on.
+        // The kernel's event is at the barrier's very first instruction, which it has to single-step (10 µs with all of the
+        // tracing); profinfer's probe is some instructions on.
         let late = (number(&row, "busy") - 1e3 * parts.busy as f64) / parts.n as f64;
-        eprintln!("late {late} {row} {parts:?}");
-        assert!((-1e3..15e3).contains(&late), "the mark comes {late:.0} ns after the barrier's entry: {row} {parts:?}");
+        assert!((-2e3..25e3).contains(&late), "the mark comes {late:.0} ns after the barrier's entry: {row} {parts:?}");
     }
 }
 
@@ -189,7 +188,7 @@ fn attached_in_the_middle_all_threads_begin_together(kind: Kind) {
         let Some(table) = report.tables("threads").pop().filter(|t| !t.rows.is_empty()) else { continue };
         let counts: Vec<u64> = rows_of(&table, 2).iter().map(|r| whole(r, "n")).collect();
         assert_eq!(counts[0], counts[1]);
-        assert!(counts[0] % STEPS == 0 && counts[0] < 40 * STEPS, "{counts:?}");
+        assert!(counts[0].is_multiple_of(STEPS) && counts[0] < 40 * STEPS, "{counts:?}");
         assert_eq!(counts[0] / STEPS, report.table("graphs").total("n"));
         return;
     }
@@ -280,7 +279,8 @@ fn two_processes_are_told_apart(kind: Kind) {
     let lab = Lab::new();
     let (mut one, mut two) = (lab.engine(kind), threads_of(&lab, kind, 1));
     let other = two.pid().to_string();
-    let running = Profinfer::attach_with(one.pid(), "on ggml_work < n = count() by pid, ith into t >", &["--pid", &other]);
+    let running =
+        Profinfer::attach_with(one.pid(), "on ggml_work < n = count() by pid, ith into t >", &["--pid", &other]);
     one.generate(TOKENS);
     two.generate(TOKENS);
     let report = running.interrupt();
