@@ -8,6 +8,7 @@ use profinfer_lang::span::Span;
 
 use crate::faults::{HelpNear, consequence, is_consequence, not_yet, told_at};
 use crate::pattern::{Alt, Pattern};
+use crate::ratio;
 use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
 use crate::typed::{Accum, AccumHow, Kind, Place, Series, SeriesHow, Typed};
 use crate::types::{CmpOp, Mem, Type};
@@ -158,8 +159,9 @@ impl Resolver<'_> {
 
     fn first(&self, call: &Call<'_>) -> Resolved {
         let each = |a: &ast::CallArg| self.expr(&a.value, call.scope, call.expected);
-        let all = call.args.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+        let mut all = call.args.iter().map(each).collect::<Result<Vec<_>, _>>()?;
         let ty = self.common_type(&all)?;
+        ratio::alike_all(&mut all)?;
         call.value(Kind::First(all), ty)
     }
 
@@ -180,7 +182,7 @@ impl Resolver<'_> {
         };
         let values = [a, b];
         let ty = self.common_type(&values)?;
-        let [a, b] = values;
+        let [a, b] = ratio::alike(values)?;
         call.value(Kind::If(Box::new([cond, a, b])), ty)
     }
 

@@ -29,6 +29,7 @@ pub mod params;
 pub mod pattern;
 pub mod plan;
 pub mod print;
+mod ratio;
 pub mod resolve;
 mod stack;
 pub mod typed;

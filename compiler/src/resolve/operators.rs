@@ -8,6 +8,7 @@ use super::{Resolved, Resolver, Scope};
 use crate::faults::{bare_text, is_consequence, mismatch, with_unit_hint};
 use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
+use crate::ratio;
 use crate::typed::{Kind, Typed};
 use crate::types::{ArithOp, CmpOp, Type};
 
@@ -125,7 +126,7 @@ impl Resolver<'_> {
             BinaryOp::Gt => CmpOp::Gt,
             _ => CmpOp::Ge,
         };
-        Ok(Typed::new(Kind::Cmp(op, Box::new([left, right])), Type::Bool, span))
+        Ok(Typed::new(Kind::Cmp(op, Box::new(ratio::alike([left, right])?)), Type::Bool, span))
     }
 }
 

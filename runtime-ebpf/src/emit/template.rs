@@ -3,7 +3,7 @@
 //! - `enter`: an event at the entry.
 //! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it.
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
-//! - `rows`: an event per element of a matrix, at the entry; see `rows.rs`.
+//! - `rows`: as `enter`, with an event per element of a matrix; see `rows.rs`.
 //! - `check`: values of the first hits, for the layout check.
 
 use profinfer_compiler::catalogue::Template;
@@ -28,8 +28,7 @@ impl Emit<'_> {
         match self.plan.points[point].template {
             Template::Sequence => self.sequence_start(point, start, end)?,
             Template::Span => self.span_start(point, start, end)?,
-            Template::Enter => self.enter(point, start, end)?,
-            Template::Rows => self.rows(point, start, end)?,
+            Template::Enter | Template::Rows => self.enter(point, start, end)?,
         }
         self.asm.jump(end);
         self.asm.place(before_record);
@@ -49,7 +48,7 @@ impl Emit<'_> {
         self.asm.place(end);
     }
 
-    pub(crate) fn only(&mut self, point: PointId, start: usize, end: Label) {
+    fn only(&mut self, point: PointId, start: usize, end: Label) {
         if let Some(only) = &self.plan.points[point].only {
             let nullable = self.number(only, point, Phase::Open { start, stored: 0 });
             self.truth(nullable);
@@ -58,7 +57,7 @@ impl Emit<'_> {
     }
 
     /// Goes to `end` unless an event of the point that begins now counts. The slot is in r7.
-    pub(crate) fn gate(&mut self, point: PointId, end: Label) {
+    fn gate(&mut self, point: PointId, end: Label) {
         let running = |this: &mut Self| {
             this.asm.load_map_value(R0, MapId::Counters, counter::GATE * 8);
             this.asm.load(8, R0, R0, 0);
@@ -90,13 +89,13 @@ impl Emit<'_> {
         }
     }
 
-    pub(crate) fn record_address(&mut self, point: PointId) {
+    fn record_address(&mut self, point: PointId) {
         self.asm.mov(RECORD, SLOT);
         self.asm.alu_imm(Alu::Add, RECORD, i32::from(self.layout.points[point].in_slot));
     }
 
     /// A failed read while the record was being filled: it stays closed.
-    pub(crate) fn failed_in_record(&mut self, fail: Label, to: Label) {
+    fn failed_in_record(&mut self, fail: Label, to: Label) {
         let over = self.asm.label();
         self.asm.jump(over);
         self.asm.place(fail);
@@ -115,7 +114,10 @@ impl Emit<'_> {
         let (outer, fail) = (self.failed, self.asm.label());
         self.failed = fail;
         self.open_record(point, start)?;
-        self.close_record(point);
+        match self.plan.points[point].each {
+            Some(numbers) => self.elements(point, numbers, fail),
+            None => self.close_record(point),
+        }
         self.asm.store_imm(RECORD, record::START, 0);
         self.failed_in_record(fail, outer);
         Ok(())
