@@ -294,8 +294,9 @@ impl<'c, 'a> Columns<'c, 'a> {
             "slope" => {
                 let [of, against] = args else { return Err(usage("slope(y, x)")) };
                 let of = self.operand(&of.value)?;
+                let gap = std::mem::take(&mut self.gap);
                 let against = self.operand(&against.value)?;
-                if std::mem::take(&mut self.gap) || of.ty == Type::Ratio || against.ty == Type::Ratio {
+                if std::mem::take(&mut self.gap) || gap || of.ty == Type::Ratio || against.ty == Type::Ratio {
                     return Err(not_yet("the slope of a gap or a ratio", span));
                 }
                 let ty = arithmetic(ArithOp::Div, &of.ty, &against.ty).unwrap_or(Type::Ratio);

@@ -47,10 +47,33 @@ impl Launch {
         processes_with(&self.word).into_iter().filter(|pid| *pid != self.running.pid()).collect()
     }
 
+    /// Waits until it has been stopped this many times.
+    #[track_caller]
+    fn wait_stopped(&self, stops: usize) {
+        let (mut seen, mut before) = (0, None);
+        let begin = Instant::now();
+        let mut pids = Vec::new();
+        while seen < stops && begin.elapsed() < PATIENCE {
+            if pids.is_empty() {
+                pids = self.started();
+            }
+            let now = pids.first().and_then(|pid| state(*pid));
+            seen += usize::from(now == Some('T') && before != Some('T'));
+            before = now;
+        }
+        assert_eq!(seen, stops, "times that the command was seen stopped; profinfer said:\n{}", self.running.said());
+    }
+
     /// Kills profinfer and waits until all that it started has ended by itself.
     #[track_caller]
     fn kill(self, when: &str) -> Output {
         signal(self.running.pid(), libc::SIGKILL);
+        self.ends(when)
+    }
+
+    /// Waits until all that profinfer, which has been killed, started has ended by itself.
+    #[track_caller]
+    fn ends(self, when: &str) -> Output {
         let begin = Instant::now();
         let mut ran = begin;
         loop {
@@ -90,21 +113,80 @@ fn a_kill_while_it_is_stopped_lets_it_go_on(kind: Kind) {
     let lab = Lab::new();
     for stops in 1..=12 {
         let launch = Launch::new(&lab, kind, stops, 2);
-        let (mut seen, mut before) = (0, None);
-        let begin = Instant::now();
-        let mut pids = Vec::new();
-        while seen < stops && begin.elapsed() < PATIENCE {
-            if pids.is_empty() {
-                pids = launch.started();
-            }
-            let now = pids.first().and_then(|pid| state(*pid));
-            seen += usize::from(now == Some('T') && before != Some('T'));
-            before = now;
-        }
-        assert_eq!(seen, stops, "times that the command was seen stopped; profinfer said:\n{}", launch.running.said());
+        launch.wait_stopped(stops);
         let report = launch.kill(&format!("at stop {stops}"));
         assert!(report.stderr.contains(TEXT), "killed at stop {stops}, the engine said:\n{}", report.stderr);
     }
+}
+
+/// By its name, as `pkill -9 profinfer` does: its guardian has another one.
+fn a_kill_by_name_lets_it_go_on(kind: Kind) {
+    let lab = Lab::new();
+    for stops in [1, 2, 4, 6] {
+        let launch = Launch::new(&lab, kind, stops, 2);
+        launch.wait_stopped(stops);
+        let ours = children(launch.running.pid());
+        assert_eq!(ours.iter().filter(|pid| name(**pid) == GUARDIAN).count(), 1, "guardians at stop {stops}: {ours:?}");
+        signal(launch.running.pid(), libc::SIGKILL);
+        ours.into_iter().filter(|pid| name(*pid).contains("profinfer")).for_each(|pid| signal(pid, libc::SIGKILL));
+        let report = launch.ends(&format!("by name at stop {stops}"));
+        assert!(report.stderr.contains(TEXT), "killed by name at stop {stops}, the engine said:\n{}", report.stderr);
+    }
+}
+
+/// The name of the process that wakes what profinfer has stopped.
+const GUARDIAN: &str = "pi_guardian";
+
+fn name(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let parent = format!("PPid:\t{pid}");
+    let is_child = |pid: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == parent)
+    };
+    let folders = std::fs::read_dir("/proc").or_fail("/proc").flatten();
+    folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+/// A command that does nothing for this many seconds, and the two processes of profinfer's: command and guardian.
+fn sleep_with_guardian(seconds: &str) -> (Profinfer, u32, u32) {
+    let running = Profinfer::start(["-e", SCRIPT, "--", "sleep", seconds]);
+    let find = |wanted: &str| children(running.pid()).into_iter().find(|pid| name(*pid) == wanted);
+    wait_until("the command to sleep", PATIENCE, || {
+        find("sleep").is_some_and(|pid| state(pid) == Some('S')) && find(GUARDIAN).is_some()
+    });
+    let (command, guardian) = (find("sleep").or_fail("the command"), find(GUARDIAN).or_fail("the guardian"));
+    (running, command, guardian)
+}
+
+#[test]
+fn the_guardian_holds_nothing_and_leaves_with_profinfer() {
+    let (running, _, guardian) = sleep_with_guardian("2");
+    let files = std::fs::read_dir(format!("/proc/{guardian}/fd")).or_fail("its files").count();
+    assert_eq!(files, 2, "files that the guardian has open: a pipe and a map");
+    // Ctrl-C is for the whole group, from the terminal; what it has no handler for would end it.
+    signal(guardian, libc::SIGINT);
+    signal(guardian, libc::SIGTERM);
+    assert_eq!(name(guardian), GUARDIAN, "it heeds no signal");
+    let report = running.finish();
+    assert_eq!(report.code, Some(0), "it said:\n{}", report.stderr);
+    assert_eq!(state(guardian), None, "the guardian after profinfer has ended");
+}
+
+#[test]
+fn the_guardian_wakes_once_and_leaves_after_a_kill() {
+    let (running, command, guardian) = sleep_with_guardian("1000");
+    signal(running.pid(), libc::SIGKILL);
+    wait_until("the guardian to leave", Duration::from_secs(10), || matches!(state(guardian), None | Some('Z')));
+    // Whoever stops the command from now on means it.
+    signal(command, libc::SIGSTOP);
+    std::thread::sleep(Duration::from_millis(500));
+    let stopped = state(command);
+    signal(command, libc::SIGKILL);
+    assert_eq!(stopped, Some('T'), "the command, stopped by hand after profinfer was killed");
 }
 
 /// In the middle of a generation: the engine finishes, without a probe in it.
@@ -113,10 +195,7 @@ fn a_kill_while_it_counts_lets_it_finish(kind: Kind) {
     let launch = Launch::new(&lab, kind, 0, 400);
     wait_until("the first events", PATIENCE, || launch.running.said().contains("the layout of"));
     let pids = launch.started();
-    // Beside the engine there is the guardian, which has the command line of the profinfer that it was forked from.
-    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let engines: Vec<u32> = pids.into_iter().filter(|pid| name(*pid).trim() != "profinfer-guard").collect();
-    let [pid] = engines[..] else { panic!("one engine: {engines:?}") };
+    let [pid] = pids[..] else { panic!("one engine: {pids:?}") };
     let library = engine_library(pid);
     assert!(patched_bytes(pid, &library) > 0, "breakpoints while attached");
     signal(launch.running.pid(), libc::SIGKILL);
@@ -129,5 +208,6 @@ fn a_kill_while_it_counts_lets_it_finish(kind: Kind) {
 on_each_engine! {
     a_kill_at_any_moment_leaves_nothing_stopped,
     a_kill_while_it_is_stopped_lets_it_go_on,
+    a_kill_by_name_lets_it_go_on,
     a_kill_while_it_counts_lets_it_finish,
 }

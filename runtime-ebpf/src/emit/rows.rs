@@ -4,35 +4,20 @@ use profinfer_compiler::plan::FIXED_ONE;
 use profinfer_compiler::typed::PointId;
 
 use super::Emit;
-use crate::asm::{Alu, BuildError, Jump, Label};
+use crate::asm::{Alu, Jump, Label};
 use crate::insn::{R0, R1, R2, R3, R4, RECORD};
-use crate::layout::{ABSENT, PointCounter, record};
+use crate::layout::{ABSENT, PointCounter};
 
 /// Rows and columns that a matrix may have; one that has more is not what it should be, and counts as a failed read.
 const MAX_ELEMENTS: [i32; 2] = [1 << 16, 1 << 12];
 
 impl Emit<'_> {
-    /// Every element of the matrix is an event. What holds for all of them is read once.
-    pub(crate) fn rows(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
-        self.only(point, start, end);
-        self.thread_slot(end, true);
-        self.gate(point, end);
-        self.now();
-        self.record_address(point);
-        self.count_point(point, PointCounter::Hits);
-        let (outer, fail) = (self.failed, self.asm.label());
-        self.failed = fail;
-        self.open_record(point, start)?;
-        self.elements(point, fail);
-        self.asm.store_imm(RECORD, record::START, 0);
-        self.failed_in_record(fail, outer);
-        Ok(())
-    }
-
-    fn elements(&mut self, point: PointId, fail: Label) {
-        let Some(numbers) = self.plan.points[point].each else { return };
+    /// Every element of the matrix is an event; `numbers` are the captures that say how many rows and columns it has. If
+    /// these are no numbers of a matrix, `fail` is where to go on.
+    pub(crate) fn elements(&mut self, point: PointId, numbers: [usize; 2], fail: Label) {
         let at = numbers.map(|i| self.layout.points[point].captures[i]);
         let (turn, advance, lost, done) = (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
+        let enough = self.asm.label();
         for (at, most) in at.into_iter().zip(MAX_ELEMENTS) {
             // Absent is less than 0.
             self.asm.load(8, R0, RECORD, at);
@@ -46,7 +31,7 @@ impl Emit<'_> {
         self.asm.store_imm(RECORD, row, 0);
         self.asm.store_imm(RECORD, column, 0);
         self.asm.place(turn);
-        self.asm.may_goto(done);
+        self.asm.may_goto(enough);
         self.asm.load(8, R0, RECORD, row);
         self.asm.load(8, R1, RECORD, at[0]);
         self.asm.jump_if(Jump::Ge, R0, R1, done);
@@ -67,6 +52,9 @@ impl Emit<'_> {
         self.asm.alu_imm(Alu::Add, R0, 1);
         self.asm.store(RECORD, row, R0);
         self.asm.jump(turn);
+        // The kernel has ended the loop: the rest is not counted, and that is.
+        self.asm.place(enough);
+        self.count_point(point, PointCounter::FailedRead);
         self.asm.place(done);
     }
 

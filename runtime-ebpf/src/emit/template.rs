@@ -5,7 +5,7 @@
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
 //! - `sequence` of a team: the same for each thread of a pool; see `team.rs`, and `mark.rs` for what splits their work from
 //!   waiting.
-//! - `rows`: an event per element of a matrix, at the entry; see `rows.rs`.
+//! - `rows`: as `enter`, with an event per element of a matrix; see `rows.rs`.
 //! - `check`: values of the first hits, for the layout check.
 
 use profinfer_compiler::catalogue::Template;
@@ -31,8 +31,7 @@ impl Emit<'_> {
             Template::Sequence if self.plan.points[point].team.is_some() => self.team_start(point, start, end)?,
             Template::Sequence => self.sequence_start(point, start, end)?,
             Template::Span => self.span_start(point, start, end)?,
-            Template::Enter => self.enter(point, start, end)?,
-            Template::Rows => self.rows(point, start, end)?,
+            Template::Enter | Template::Rows => self.enter(point, start, end)?,
         }
         self.asm.jump(end);
         self.asm.place(before_record);
@@ -94,7 +93,7 @@ impl Emit<'_> {
         }
     }
 
-    pub(crate) fn record_address(&mut self, point: PointId) {
+    fn record_address(&mut self, point: PointId) {
         self.asm.mov(RECORD, SLOT);
         self.asm.alu_imm(Alu::Add, RECORD, i32::from(self.layout.points[point].in_slot));
     }
@@ -119,7 +118,10 @@ impl Emit<'_> {
         let (outer, fail) = (self.failed, self.asm.label());
         self.failed = fail;
         self.open_record(point, start)?;
-        self.close_record(point);
+        match self.plan.points[point].each {
+            Some(numbers) => self.elements(point, numbers, fail),
+            None => self.close_record(point),
+        }
         self.asm.store_imm(RECORD, record::START, 0);
         self.failed_in_record(fail, outer);
         Ok(())

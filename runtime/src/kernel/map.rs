@@ -348,7 +348,6 @@ impl Map {
             .ok_or_else(|| error(io::Error::new(io::ErrorKind::InvalidData, "no line `memlock:`")))
     }
 
-    /// An error of this map.
     /// Takes every entry out of a hash by its bare descriptor, telling each to `taken`. It takes no memory of the heap:
     /// for a process that was forked.
     ///
@@ -374,6 +373,7 @@ impl Map {
         Ok(())
     }
 
+    /// An error of this map.
     pub(super) fn failed(&self, action: Action, source: io::Error) -> KernelError {
         let hint = match source.raw_os_error() {
             Some(libc::E2BIG) => Some("the map is full, or the index lies behind its end"),

@@ -11,8 +11,6 @@ use super::rows::{Key, Rows, SlotValue, place, shown, word};
 
 /// The keys of a row as they are shown, kept once.
 type Keys = Arc<[Key]>;
-/// A table and a key as the kernel has them.
-type KernelKey = (usize, Vec<u8>);
 /// A slot of a row, process and context: what a gap is measured along.
 type Along = (usize, Keys, u32, i64);
 
@@ -22,7 +20,7 @@ pub struct Streams {
     /// By the table that they add to.
     tables: HashMap<usize, Stream>,
     /// What became of the kernel's keys, by the kernel's table.
-    keys: HashMap<KernelKey, Option<Keys>>,
+    keys: HashMap<usize, HashMap<Vec<u8>, Option<Keys>>>,
     /// Values of the events before, by slot and keys, process and context. They outlive a clear.
     before: HashMap<Along, i64>,
 }
@@ -51,7 +49,8 @@ impl Streams {
         let (key, values) = event[sent::KEY as usize..].split_at(lies.key_size as usize);
         let Some(keys) = self.keys_of((index, key), table, lies, facts) else { return };
         let stream = self.tables.entry(table.adds_to).or_default();
-        let Some(row) = place(&mut stream.rows, keys.to_vec(), table) else {
+        let known = stream.rows.get_index_of(&keys[..]);
+        let Some(row) = known.or_else(|| place(&mut stream.rows, keys.to_vec(), table)) else {
             stream.over += 1;
             return;
         };
@@ -99,8 +98,11 @@ impl Streams {
         lies: &TableLayout,
         facts: &TargetFacts,
     ) -> Option<Keys> {
-        let entry = self.keys.entry((index, key.to_vec()));
-        entry.or_insert_with(|| shown(key, table, lies, facts).map(Arc::from)).clone()
+        let keys = self.keys.entry(index).or_default();
+        if let Some(known) = keys.get(key) {
+            return known.clone();
+        }
+        keys.entry(key.to_vec()).or_insert_with(|| shown(key, table, lies, facts).map(Arc::from)).clone()
     }
 }
 
