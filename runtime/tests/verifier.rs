@@ -16,6 +16,7 @@ use profinfer::engine::{Description, descriptions};
 use profinfer::kernel::{KernelError, Linux, Rights};
 use profinfer::script::Script;
 use profinfer::session::SessionError;
+use profinfer::session::files::Files;
 use profinfer::session::instance::Instance;
 use profinfer::session::sites::Target;
 use profinfer::target::Module;
@@ -96,7 +97,9 @@ fn load(
     let (plan, _warnings) = script
         .compile(description, &[])
         .map_err(|errors| profinfer_lang::render::human(&errors, &script.sources, false))?;
-    let target = Target::new(&plan, description, std::slice::from_ref(engine)).ok_or("the engine is not recognised")?;
+    let files = Files::recognise(std::slice::from_ref(description), std::slice::from_ref(engine));
+    let (_, files) = files.ok_or("the engine is not recognised")?;
+    let target = Target::new(&plan, files);
     let programs = programs(&plan, &target)?;
     let identity = target.identity(&plan);
     match Instance::new(&plan, &target, identity, kernel) {

@@ -61,7 +61,7 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
     page.line(0, Tone::Name, &catalogue.description);
     if let Some(seen) = seen {
         let process = &seen.looked.process;
-        let engine = base(seen.target.engine.path());
+        let engine = base(seen.target.files.engine().path());
         page.line(0, Tone::Plain, &format!("in {} (pid {}): {engine}", clean(process.comm()), process.pid()));
     }
     page.heading("points");

@@ -12,7 +12,8 @@ use super::page::{Page, Tone, clean};
 use super::{exit, fail};
 use crate::engine::Description;
 use crate::script::Script;
-use crate::session::sites::{Modules, Target, recognise};
+use crate::session::files::{Files, Modules};
+use crate::session::sites::Target;
 use crate::target::{Arch, Module, Process, TargetError};
 
 /// A process with what it has mapped.
@@ -37,8 +38,8 @@ impl Looked {
 
     /// What a plan finds in it, with the description that fits.
     pub(super) fn target<'d>(&self, plan: &Plan, engines: &'d [Description]) -> Option<(&'d Description, Target)> {
-        let description = recognise(engines, &self.modules)?;
-        Some((description, Target::new(plan, description, &self.modules)?))
+        let (description, files) = Files::recognise(engines, &self.modules)?;
+        Some((description, Target::new(plan, files)))
     }
 
     /// Looks at a process as [`Looked::at`] does and finds the engine; else says what is wrong: the exit code.
@@ -64,11 +65,6 @@ impl Looked {
             self.modules.len(),
             known.join(", ")
         )
-    }
-
-    /// Whether any of its files exports a symbol.
-    pub(super) fn exports(&self, symbol: &str) -> bool {
-        self.modules.iter().any(|m| m.exports(symbol))
     }
 
     /// Who it is, as an entry.

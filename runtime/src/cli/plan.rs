@@ -36,8 +36,8 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
             looked.describe(&mut page, COLUMN);
             let engine = (Tone::Plain, description.catalogue.description.as_str());
             page.entry(2, COLUMN, (Tone::Faint, "engine"), &[engine]);
-            page.entry(2, COLUMN, (Tone::Faint, "file"), &[(Tone::Plain, &shown(target.engine.path()))]);
-            page.entry(2, COLUMN, (Tone::Faint, ""), &[(Tone::Faint, &kind(&target.engine))]);
+            page.entry(2, COLUMN, (Tone::Faint, "file"), &[(Tone::Plain, &shown(target.files.engine().path()))]);
+            page.entry(2, COLUMN, (Tone::Faint, ""), &[(Tone::Faint, &kind(target.files.engine()))]);
             if !points(&mut page, &plan, target) {
                 code = exit::TARGET;
             }

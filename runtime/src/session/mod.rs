@@ -1,6 +1,7 @@
 //! A run: from a plan and processes to records.
 //!
-//! - `sites` finds in a process what a plan needs of it: engine, words of enums, instructions to probe.
+//! - `files` recognises the engine among the files of a process.
+//! - `sites` finds in them what a plan needs: words of enums, layouts, instructions to probe.
 //! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
 //! - `check` holds the engine's layout against the first events.
 //! - `rows` reads a table out of the kernel and merges instances.
@@ -9,6 +10,7 @@
 //! - `run` is the loop: timers, signals, ends.
 
 pub mod check;
+pub mod files;
 mod guardian;
 pub mod instance;
 pub mod numbers;

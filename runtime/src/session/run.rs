@@ -19,8 +19,9 @@ use self::arrivals::Arrivals;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
+use super::files::{Files, Modules};
 use super::instance::Instance;
-use super::sites::{Modules, Target, recognise};
+use super::sites::Target;
 use super::stream::Streams;
 use super::watch::Watch;
 use crate::engine::Description;
@@ -393,8 +394,8 @@ impl<'r> Run<'r> {
         let process = &self.observed[index].process;
         let (pid, comm) = (process.pid(), process.comm().to_owned());
         let modules = self.modules.of(process)?;
-        let Some(description) = recognise(self.descriptions, &modules) else { return Ok(false) };
-        let Some(target) = Target::new(self.plan, description, &modules) else { return Ok(false) };
+        let Some((_, files)) = Files::recognise(self.descriptions, &modules) else { return Ok(false) };
+        let target = Target::new(self.plan, files);
         self.require_points(&target, pid, &comm)?;
         let identity = target.identity(self.plan);
         if self.instances.iter().any(|i| i.identity == identity && i.pids().contains(&pid)) {

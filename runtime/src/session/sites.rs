@@ -9,49 +9,8 @@ use profinfer_compiler::plan::{Plan, Point};
 use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
 
 use super::SessionError;
-use crate::engine::Description;
-use crate::target::{self, FileIdentity, Module, Process, Site, TargetError, executable_files, name_table};
-
-/// The modules of a process that were looked at, opened once for all processes.
-#[derive(Debug, Default)]
-pub struct Modules {
-    open: HashMap<FileIdentity, Option<Rc<Module>>>,
-}
-
-impl Modules {
-    /// The modules mapped in a process now. A file that is no ELF file is left out.
-    ///
-    /// # Errors
-    /// The mappings cannot be read, or a mapped file cannot be opened.
-    pub fn of(&mut self, process: &Process) -> Result<Vec<Rc<Module>>, TargetError> {
-        let mappings = process.mappings()?;
-        let mut modules = Vec::new();
-        for mapping in executable_files(&mappings) {
-            let Some(identity) = mapping.identity() else { continue };
-            let module = match self.open.get(&identity) {
-                Some(known) => known.clone(),
-                None => {
-                    let module = match Module::open(process, mapping) {
-                        Ok(module) => Some(Rc::new(module)),
-                        Err(TargetError::NotElf { .. } | TargetError::Unsupported { .. }) => None,
-                        Err(error) => return Err(error),
-                    };
-                    self.open.insert(identity, module.clone());
-                    module
-                }
-            };
-            modules.extend(module);
-        }
-        Ok(modules)
-    }
-}
-
-/// The engine description that fits a process, if one does.
-pub fn recognise<'d>(descriptions: &'d [Description], modules: &[Rc<Module>]) -> Option<&'d Description> {
-    descriptions.iter().find(|d| {
-        d.catalogue.condition.as_ref().is_some_and(|c| modules.iter().any(|m| c.holds(&|symbol| m.exports(symbol))))
-    })
-}
+use super::files::Files;
+use crate::target::{self, FileIdentity, Module, Site, name_table};
 
 /// A function found for a site, with the instructions to probe.
 #[derive(Debug, Clone)]
@@ -69,18 +28,15 @@ pub struct Found {
 pub struct Target {
     /// What the emitted code has to know.
     pub facts: TargetFacts,
-    /// The module that was recognised as the engine.
-    pub engine: Rc<Module>,
+    /// The files of the process, the engine's first.
+    pub files: Files,
     /// Enums whose table was not found in the target: the description's numbers are used.
     pub assumed: Vec<String>,
-    modules: Vec<Rc<Module>>,
 }
 
 impl Target {
-    /// Looks at a process with the modules given.
-    pub fn new(plan: &Plan, description: &Description, modules: &[Rc<Module>]) -> Option<Target> {
-        let condition = description.catalogue.condition.as_ref()?;
-        let engine = modules.iter().find(|m| condition.holds(&|symbol| m.exports(symbol)))?.clone();
+    /// Looks at a process by its files.
+    pub fn new(plan: &Plan, files: Files) -> Target {
         let mut enums = HashMap::new();
         let mut assumed = Vec::new();
         for (name, e) in &plan.enums {
@@ -90,7 +46,7 @@ impl Target {
                 Some(symbol) => {
                     let anchors: Vec<&str> = e.words.keys().take(3).map(String::as_str).collect();
                     // The table stands in whichever library holds the engine's base.
-                    match modules.iter().find_map(|m| name_table(m, symbol, &anchors)) {
+                    match files.near().iter().find_map(|m| name_table(m, symbol, &anchors)) {
                         Some(table) => table.into_iter().enumerate().map(|(n, w)| (n as i64, w)).collect(),
                         None => {
                             assumed.push(name.clone());
@@ -101,7 +57,7 @@ impl Target {
             };
             enums.insert(name.clone(), words);
         }
-        let exported = |symbol: &str| modules.iter().any(|m| m.exports(symbol));
+        let exported = |symbol: &str| files.exports(symbol);
         let structs = plan
             .structs
             .iter()
@@ -110,7 +66,7 @@ impl Target {
                 Some((name.clone(), fields.iter().map(|(f, placed)| (f.clone(), placed.offset)).collect()))
             })
             .collect();
-        let has = |symbols: &[String]| symbols.iter().any(|s| modules.iter().any(|m| m.function(s).is_some()));
+        let has = |symbols: &[String]| symbols.iter().any(|s| files.functions(s).next().is_some());
         let starts: Vec<Vec<bool>> =
             plan.points.iter().map(|p| p.starts.iter().map(|s| has(&s.symbols)).collect()).collect();
         let available = plan
@@ -124,12 +80,12 @@ impl Target {
             })
             .collect();
         let marks = plan.points.iter().map(|p| p.mark.as_ref().is_some_and(|m| has(&m.site.symbols))).collect();
-        let arch = match engine.arch() {
+        let arch = match files.engine().arch() {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
         let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks };
-        Some(Target { facts, engine, assumed, modules: modules.to_vec() })
+        Target { facts, files, assumed }
     }
 
     /// Why a field of a point that needs a mark is not to be had, or nothing if it is, or none is needed.
@@ -141,11 +97,11 @@ impl Target {
 
     /// The files that this target is made of, as far as a plan sees: two processes with equal ones share programs.
     pub fn identity(&self, plan: &Plan) -> Vec<FileIdentity> {
-        let mut files = vec![self.engine.identity()];
+        let mut files = vec![self.files.engine().identity()];
         for p in plan.points.iter().filter(|p| p.used) {
             let symbols = p.starts.iter().flat_map(|s| &s.symbols).chain(p.stops.iter().flat_map(|s| &s.symbols));
             for symbol in symbols.chain(p.mark.iter().flat_map(|m| &m.site.symbols)) {
-                files.extend(self.modules.iter().filter(|m| m.function(symbol).is_some()).map(|m| m.identity()));
+                files.extend(self.files.functions(symbol).map(|(module, _)| module.identity()));
             }
         }
         files.sort_unstable();
@@ -160,8 +116,7 @@ impl Target {
     pub fn find(&self, spec: &SiteSpec) -> Result<Vec<Found>, SessionError> {
         for symbol in &spec.symbols {
             let mut found = Vec::new();
-            for module in &self.modules {
-                let Some(function) = module.function(symbol) else { continue };
+            for (module, function) in self.files.functions(symbol) {
                 let sites = if spec.at_return {
                     module.return_sites(&function)
                 } else {
@@ -183,7 +138,7 @@ impl Target {
 
     /// The file a symbol was looked for in, for messages.
     pub fn engine_path(&self) -> PathBuf {
-        self.engine.path().to_owned()
+        self.files.engine().path().to_owned()
     }
 }
 

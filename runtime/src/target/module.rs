@@ -7,7 +7,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::vec;
 
 use memmap2::Mmap;
 use object::LittleEndian as LE;
@@ -21,7 +20,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, SectionTa
 use super::eh_frame::EhFrame;
 use super::maps::{FileIdentity, Mapping};
 use super::site::{self, Site, SiteError};
-use super::symbols::{NameIndex, Table};
+use super::symbols::{HashTable, NameIndex, Table};
 use super::{Process, TargetError};
 
 /// `STB_GNU_UNIQUE`, which `object` does not name.
@@ -200,27 +199,47 @@ impl Module {
         self.table(SHT_SYMTAB).is_none()
     }
 
-    /// It defines this name for others: in the dynamic symbol table, or, for a program, as a global name in the full
-    /// one, since a program that is linked statically exports nothing.
+    /// It defines this name for others in its dynamic symbol table. This touches a few pages of the file at most.
     #[must_use]
     pub fn exports(&self, name: &str) -> bool {
-        self.dynamic(name).any(|symbol| symbol.st_bind() != STB_LOCAL)
+        self.dynamic(name).is_some_and(|symbol| symbol.st_bind() != STB_LOCAL)
+    }
+
+    /// It [`exports`](Self::exports) this name, or is a program that has it as a global name in its full symbol table,
+    /// since a program that is linked statically exports nothing.
+    #[must_use]
+    pub fn defines(&self, name: &str) -> bool {
+        self.exports(name)
             || self.is_program()
-                && self.full(name).any(|symbol| symbol.st_bind() != STB_LOCAL && is_code_or_data(symbol))
+                && self.full(name).iter().any(|symbol| symbol.st_bind() != STB_LOCAL && is_code_or_data(symbol))
+    }
+
+    /// The file names of the libraries that it says it needs.
+    #[must_use]
+    pub fn needed(&self) -> Vec<&str> {
+        let sections = self.sections();
+        let Ok(Some((entries, strings))) = sections.dynamic(LE, &*self.data) else { return Vec::new() };
+        let Ok(strings) = sections.strings(LE, &*self.data, strings) else { return Vec::new() };
+        let needed = entries.iter().filter(|entry| entry.tag32(LE) == Some(elf::DT_NEEDED));
+        needed.filter_map(|entry| str::from_utf8(strings.get(entry.val32(LE)?).ok()?).ok()).collect()
     }
 
     /// The function with this name: exported, else from the full symbol table, a global one before a local one. Names
     /// that are resolved by a function at load time (`IFUNC`) are not functions themselves and are left out.
     #[must_use]
     pub fn function(&self, name: &str) -> Option<Function> {
-        let code =
-            |symbol: &&Sym64<LE>| symbol.st_type() == STT_FUNC && self.file_offset(symbol.st_value(LE)).is_some();
-        let symbol = self.dynamic(name).find(code).or_else(|| {
-            let mut found: Vec<_> = self.full(name).filter(code).collect();
+        self.exported_function(name).or_else(|| {
+            let mut found = self.full(name);
+            found.retain(|symbol| self.is_code(symbol));
             found.sort_by_key(|symbol| !matches!(symbol.st_bind(), STB_GLOBAL | STB_WEAK | STB_GNU_UNIQUE));
-            found.first().copied()
-        })?;
-        self.describe(name, symbol)
+            self.describe(name, found.first()?)
+        })
+    }
+
+    /// The function that is exported by this name.
+    #[must_use]
+    pub fn exported_function(&self, name: &str) -> Option<Function> {
+        self.dynamic(name).filter(|symbol| self.is_code(symbol)).and_then(|symbol| self.describe(name, symbol))
     }
 
     /// The part that the compiler moved away as unlikely: `NAME.cold` in the full symbol table, else what the function
@@ -229,7 +248,7 @@ impl Module {
     #[must_use]
     pub fn cold_part(&self, function: &Function) -> Option<Function> {
         let name = format!("{}.cold", function.name);
-        match self.full(&name).find(|symbol| symbol.st_type() == STT_FUNC) {
+        match self.full(&name).iter().find(|symbol| symbol.st_type() == STT_FUNC) {
             Some(symbol) => self.describe(&name, symbol),
             None => self.cold_part_by_frames(function, name),
         }
@@ -305,7 +324,7 @@ impl Module {
     /// Address and size in bytes of a variable, from either symbol table.
     pub(super) fn variable(&self, name: &str) -> Option<(u64, u64)> {
         let is_data = |symbol: &&Sym64<LE>| symbol.st_type() == STT_OBJECT;
-        let symbol = self.dynamic(name).find(is_data).or_else(|| self.full(name).find(is_data))?;
+        let symbol = self.dynamic(name).filter(is_data).or_else(|| self.full(name).into_iter().find(is_data))?;
         Some((symbol.st_value(LE), symbol.st_size(LE)))
     }
 
@@ -336,21 +355,21 @@ impl Module {
         (!table.is_empty()).then_some(table)
     }
 
-    fn dynamic(&self, name: &str) -> vec::IntoIter<&Sym64<LE>> {
-        Self::named(self.table(SHT_DYNSYM), &self.dynamic_names, name)
+    fn dynamic(&self, name: &str) -> Option<&Sym64<LE>> {
+        let table = self.table(SHT_DYNSYM)?;
+        match HashTable::of(&self.sections(), &self.data) {
+            Some(hash) => hash.find(&table, name),
+            None => self.dynamic_names.get_or_init(|| NameIndex::new(&table)).find(&table, name).next(),
+        }
     }
 
-    fn full(&self, name: &str) -> vec::IntoIter<&Sym64<LE>> {
-        Self::named(self.table(SHT_SYMTAB), &self.full_names, name)
+    fn full(&self, name: &str) -> Vec<&Sym64<LE>> {
+        let Some(table) = self.table(SHT_SYMTAB) else { return Vec::new() };
+        self.full_names.get_or_init(|| NameIndex::new(&table)).find(&table, name).collect()
     }
 
-    fn named<'data>(
-        table: Option<Table<'data>>,
-        names: &OnceLock<NameIndex>,
-        name: &str,
-    ) -> vec::IntoIter<&'data Sym64<LE>> {
-        let find = |table| -> Vec<_> { names.get_or_init(|| NameIndex::new(&table)).find(&table, name).collect() };
-        table.map(find).unwrap_or_default().into_iter()
+    fn is_code(&self, symbol: &Sym64<LE>) -> bool {
+        symbol.st_type() == STT_FUNC && self.file_offset(symbol.st_value(LE)).is_some()
     }
 
     fn is_program(&self) -> bool {

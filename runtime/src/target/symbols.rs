@@ -1,13 +1,39 @@
-//! Names of a symbol table, indexed once: by hash, so that no name is copied.
+//! Names of a symbol table, found by the hash table that the file has for its loader, else by an index made once; no
+//! name is copied.
 
 use std::hash::{DefaultHasher, Hasher};
 
 use object::LittleEndian as LE;
-use object::elf::{FileHeader64, STT_FILE, STT_SECTION, Sym64};
-use object::read::elf::{Sym, SymbolTable};
+use object::elf::{FileHeader64, GnuHashHeader, SHT_GNU_HASH, STT_FILE, STT_SECTION, Sym64, gnu_hash};
+use object::pod;
+use object::read::elf::{GnuHashTable, SectionHeader, SectionTable, Sym, SymbolTable, VersionTable};
 
 /// A symbol table of a file that is mapped.
 pub(super) type Table<'data> = SymbolTable<'data, FileHeader64<LE>>;
+
+/// The hash table of a file's dynamic symbols (`.gnu.hash`): the one that the loader of the process uses.
+pub(super) struct HashTable<'data>(GnuHashTable<'data, FileHeader64<LE>>);
+
+impl<'data> HashTable<'data> {
+    /// The table of a file; `None` if there is none or it makes no sense.
+    pub(super) fn of(sections: &SectionTable<'data, FileHeader64<LE>>, data: &'data [u8]) -> Option<Self> {
+        let section = sections.iter().find(|section| section.sh_type(LE) == SHT_GNU_HASH)?;
+        let bytes = section.data(LE, data).ok()?;
+        let (header, _) = pod::from_bytes::<GnuHashHeader<LE>>(bytes).ok()?;
+        // A table without buckets holds nothing, and what cannot be divided or shifted by is no table.
+        let sane = header.bucket_count.get(LE) > 0
+            && header.bloom_count.get(LE).is_power_of_two()
+            && header.bloom_shift.get(LE) < 32;
+        sane.then(|| GnuHashTable::parse(LE, bytes).ok().map(Self)).flatten()
+    }
+
+    /// The symbol with this name in whatever version; the first one if there are several.
+    pub(super) fn find(&self, table: &Table<'data>, wanted: &str) -> Option<&'data Sym64<LE>> {
+        let name = wanted.as_bytes();
+        let (_, symbol) = self.0.find(LE, name, gnu_hash(name), None, table, &VersionTable::default())?;
+        (!symbol.is_undefined(LE)).then_some(symbol)
+    }
+}
 
 /// Which symbols of one table may have a name: hash and number, sorted.
 #[derive(Debug)]

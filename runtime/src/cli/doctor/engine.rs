@@ -11,6 +11,7 @@ use crate::cli::page::{Page, Tone};
 use crate::cli::sites::SiteText;
 use crate::cli::{exit, fail};
 use crate::engine::Description;
+use crate::session::files::Files;
 use crate::session::sites::Target;
 use crate::target::Module;
 
@@ -29,8 +30,7 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
         }
     };
     looked.describe(page, COLUMN);
-    let found = crate::session::sites::recognise(engines, &looked.modules);
-    let Some(description) = found else {
+    let Some((description, mapped)) = Files::recognise(engines, &looked.modules) else {
         page.entry(2, COLUMN, (Tone::Plain, "engine"), &[(Tone::Bad, "none recognised")]);
         wrong.push(format!("{}.", looked.no_engine(engines)));
         wrong.push(
@@ -41,11 +41,9 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
         return Ok(());
     };
     let plan = survey(description)?;
-    let Some(target) = Target::new(&plan, description, &looked.modules) else {
-        return Err(fail(exit::TARGET, looked.no_engine(engines)));
-    };
-    engine(page, &looked, description, &target);
-    layouts(page, &looked, &plan);
+    let target = Target::new(&plan, mapped);
+    engine(page, description, &target);
+    layouts(page, &target, &plan);
     tables(page, &plan, &target);
     let object = match Object::build(&plan, &target.facts) {
         Ok(object) => object,
@@ -56,24 +54,24 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
     Ok(())
 }
 
-fn engine(page: &mut Page, looked: &Looked, description: &Description, target: &Target) {
+fn engine(page: &mut Page, description: &Description, target: &Target) {
     let catalogue = &description.catalogue;
     let by = catalogue.condition.as_ref().map(|c| format!("({})", condition(c))).unwrap_or_default();
     let pieces = [(Tone::Good, catalogue.description.as_str()), (Tone::Faint, by.as_str())];
     page.entry(2, COLUMN, (Tone::Plain, "engine"), &pieces);
     // The function that every engine names after itself; if it does more than give back a text, nothing is said.
     let symbol = format!("{}_version", catalogue.engine);
-    if let Some(version) = looked.modules.iter().find_map(|m| version::read(m, &symbol)) {
+    if let Some(version) = target.files.functions(&symbol).find_map(|(m, f)| version::read(m, &f)) {
         let by = format!("(what its {symbol} gives back)");
         page.entry(2, COLUMN, (Tone::Plain, "version"), &[(Tone::Plain, &version), (Tone::Faint, &by)]);
     }
-    page.entry(2, COLUMN, (Tone::Plain, "file"), &[(Tone::Plain, &shown(target.engine.path()))]);
-    page.entry(2, COLUMN, (Tone::Plain, ""), &[(Tone::Faint, &kind(&target.engine))]);
+    page.entry(2, COLUMN, (Tone::Plain, "file"), &[(Tone::Plain, &shown(target.files.engine().path()))]);
+    page.entry(2, COLUMN, (Tone::Plain, ""), &[(Tone::Faint, &kind(target.files.engine()))]);
 }
 
 /// Which of several layouts was chosen; structs with one layout only are not worth a line.
-fn layouts(page: &mut Page, looked: &Looked, plan: &Plan) {
-    let exported = |symbol: &str| looked.exports(symbol);
+fn layouts(page: &mut Page, target: &Target, plan: &Plan) {
+    let exported = |symbol: &str| target.files.exports(symbol);
     for (name, s) in plan.structs.iter().filter(|(_, s)| s.layouts.len() > 1) {
         let fits =
             |l: &profinfer_compiler::catalogue::StructLayout| l.condition.as_ref().is_none_or(|c| c.holds(&exported));
@@ -112,7 +110,7 @@ fn tables(page: &mut Page, plan: &Plan, target: &Target) {
 
 /// The other files that hold something to probe.
 fn files(page: &mut Page, target: &Target, object: &Object) {
-    let mut files: Vec<Rc<Module>> = vec![Rc::clone(&target.engine)];
+    let mut files: Vec<Rc<Module>> = vec![Rc::clone(target.files.engine())];
     for program in &object.programs {
         for found in SiteText::find(&program.site, target).found() {
             if !files.iter().any(|m| m.identity() == found.module.identity()) {

@@ -3,19 +3,18 @@
 use iced_x86::{Code, Decoder, DecoderOptions, Register};
 
 use crate::cli::page::clean;
-use crate::target::{Arch, Module};
+use crate::target::{Arch, Function, Module};
 
 /// The longest text that is believed to be a version, in bytes.
 const LONGEST: u64 = 64;
 
 /// The constant text that a function returns: its code is an address and a return, nothing else. Nothing if it is not
 /// there, does anything more, or on another processor.
-pub(super) fn read(module: &Module, symbol: &str) -> Option<String> {
+pub(super) fn read(module: &Module, function: &Function) -> Option<String> {
     if module.arch() != Arch::X86_64 {
         return None;
     }
-    let function = module.function(symbol)?;
-    let address = returned_address(module.code(&function), function.vaddr)?;
+    let address = returned_address(module.code(function), function.vaddr)?;
     let mut text = Vec::new();
     for at in 0..LONGEST {
         match module.read(address + at, 1)?.first()? {

@@ -65,9 +65,28 @@ fn programs_export_by_their_full_table() {
     let source = "int visible(void) { return 1; } static int own(void) { return 2; } int main(void) { return own(); }";
     for flags in [&["-static"][..], &["-static-pie"], &["-no-pie"], &["-pie"]] {
         let module = Built::new("c", source, flags).module();
-        assert!(module.exports("visible") && !module.exports("own"), "{flags:?}");
+        assert!(module.defines("visible") && !module.defines("own"), "{flags:?}");
+        assert!(!module.exports("visible"), "{flags:?}");
     }
-    assert!(!Built::new("c", source, &["-shared", "-fPIC", "-fvisibility=hidden"]).module().exports("visible"));
+    assert!(!Built::new("c", source, &["-shared", "-fPIC", "-fvisibility=hidden"]).module().defines("visible"));
+}
+
+#[test]
+fn exports_are_found_whichever_hash_table_the_file_has() {
+    for style in ["-Wl,--hash-style=gnu", "-Wl,--hash-style=sysv", "-Wl,--hash-style=both"] {
+        let module = library(&[style]).stripped().module();
+        assert!(module.exports("second") && module.exports("data"), "{style}");
+        assert!(!module.exports("hidden") && !module.exports("no_such_name") && !module.exports(""), "{style}");
+        assert!(module.exported_function("second").is_some_and(|f| f.size > 0), "{style}");
+    }
+}
+
+#[test]
+fn what_a_file_needs_is_told() {
+    let module = Built::new("c", "int main(void) { return 0; }", &["-Wl,--no-as-needed", "-lm"]).module();
+    let needed = module.needed();
+    assert!(needed.contains(&"libm.so.6") && needed.contains(&"libc.so.6"), "{needed:?}");
+    assert!(library(&["-nostdlib"]).module().needed().is_empty());
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! The files that a process runs code from, and which of them are the engine's.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use crate::engine::Description;
+use crate::target::{FileIdentity, Function, Module, Process, TargetError, executable_files};
+
+/// The modules of processes that were looked at, opened once for all processes.
+#[derive(Debug, Default)]
+pub struct Modules {
+    open: HashMap<FileIdentity, Option<Rc<Module>>>,
+}
+
+impl Modules {
+    /// The modules mapped in a process now. A file that is no ELF file is left out.
+    ///
+    /// # Errors
+    /// The mappings cannot be read, or a mapped file cannot be opened.
+    pub fn of(&mut self, process: &Process) -> Result<Vec<Rc<Module>>, TargetError> {
+        let mappings = process.mappings()?;
+        let mut modules = Vec::new();
+        for mapping in executable_files(&mappings) {
+            let Some(identity) = mapping.identity() else { continue };
+            let module = match self.open.get(&identity) {
+                Some(known) => known.clone(),
+                None => {
+                    let module = match Module::open(process, mapping) {
+                        Ok(module) => Some(Rc::new(module)),
+                        Err(TargetError::NotElf { .. } | TargetError::Unsupported { .. }) => None,
+                        Err(error) => return Err(error),
+                    };
+                    self.open.insert(identity, module.clone());
+                    module
+                }
+            };
+            modules.extend(module);
+        }
+        Ok(modules)
+    }
+}
+
+/// The files of a process in which an engine was recognised, those that belong to the engine first.
+///
+/// Only in those are names looked for that a file does not export, and tables: a process may have mapped programs of
+/// a hundred megabytes that have nothing to do with the engine, and their full symbol tables are long.
+#[derive(Debug, Clone)]
+pub struct Files {
+    modules: Vec<Rc<Module>>,
+    /// How many of them belong to the engine.
+    near: usize,
+}
+
+impl Files {
+    /// Finds the engine that one of the descriptions fits, and sorts the modules. A shared library is preferred to a
+    /// program that has the engine linked into itself.
+    pub fn recognise<'d>(descriptions: &'d [Description], modules: &[Rc<Module>]) -> Option<(&'d Description, Self)> {
+        let defined: [fn(&Module, &str) -> bool; 2] = [Module::exports, Module::defines];
+        defined.iter().find_map(|defined| {
+            descriptions.iter().find_map(|description| {
+                let condition = description.catalogue.condition.as_ref()?;
+                let engine = modules.iter().find(|m| condition.holds(&|symbol| defined(m, symbol)))?;
+                Some((description, Self::around(engine, modules)))
+            })
+        })
+    }
+
+    fn around(engine: &Rc<Module>, modules: &[Rc<Module>]) -> Self {
+        let folder = engine.path().parent();
+        let engine_needs = engine.needed();
+        let needs =
+            |names: &[&str], module: &Module| file_name(module.path()).is_some_and(|name| names.contains(&name));
+        let others = modules.iter().filter(|m| m.identity() != engine.identity());
+        let (near, far): (Vec<_>, Vec<_>) = others
+            .cloned()
+            .partition(|m| m.path().parent() == folder || needs(&engine_needs, m) || needs(&m.needed(), engine));
+        let near_count = near.len() + 1;
+        Self { modules: [Rc::clone(engine)].into_iter().chain(near).chain(far).collect(), near: near_count }
+    }
+
+    /// The file that was recognised as the engine.
+    pub fn engine(&self) -> &Rc<Module> {
+        &self.modules[0]
+    }
+
+    /// The engine and what lies beside it, is needed by it, or needs it.
+    pub fn near(&self) -> &[Rc<Module>] {
+        &self.modules[..self.near]
+    }
+
+    /// Whether any file makes a symbol known to others, the engine's also by their full symbol tables.
+    pub fn exports(&self, symbol: &str) -> bool {
+        let (near, far) = self.modules.split_at(self.near);
+        near.iter().any(|m| m.defines(symbol)) || far.iter().any(|m| m.exports(symbol))
+    }
+
+    /// The functions of this name: in each of the engine's files by either symbol table, in others if exported.
+    pub fn functions(&self, symbol: &str) -> impl Iterator<Item = (&Rc<Module>, Function)> {
+        let (near, far) = self.modules.split_at(self.near);
+        let near = near.iter().filter_map(move |m| Some((m, m.function(symbol)?)));
+        near.chain(far.iter().filter_map(move |m| Some((m, m.exported_function(symbol)?))))
+    }
+}
+
+fn file_name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
