@@ -184,7 +184,7 @@ fn view(word: &ast::Ident) -> Result<View, Diagnostic> {
 
 /// Whether a column's cells are numbers.
 fn is_number(column: &OutColumn) -> bool {
-    let is_picture = matches!(column.value, ColumnExpr::Hist(_) | ColumnExpr::Lru(_));
+    let is_picture = matches!(column.value, ColumnExpr::Hist(_) | ColumnExpr::HitRates(_));
     !is_picture && !matches!(column.ty, Type::Str(_) | Type::Enum(_) | Type::Bool)
 }
 

@@ -341,7 +341,7 @@ impl<'a> Clauses<'a> {
             self.errors.push(d);
         }
         let streamed = slots.iter().any(|s| s.how.is_streamed() || s.gap);
-        let apart = slots.iter().any(|s| s.how == plan::SlotHow::Lru || s.gap);
+        let apart = slots.iter().any(|s| s.how.is_per_context() || s.gap);
         let context = if apart { self.context(point, group.span) } else { None };
         let table = Table {
             streamed,

@@ -284,12 +284,18 @@ impl<'c, 'a> Columns<'c, 'a> {
                 Ok((ColumnExpr::Slot(slot, None), of.ty))
             }
             "distinct" => {
-                let slot = self.values_slot(SlotHow::Distinct, args, || usage("distinct(x)"))?;
+                let [of] = args else { return Err(usage("distinct(x)")) };
+                let slot = self.values_slot(SlotHow::Distinct, of, None)?;
                 Ok((ColumnExpr::Distinct(slot), Type::Int))
             }
-            "lru" => {
-                let slot = self.values_slot(SlotHow::Lru, args, || usage("lru(x)"))?;
-                Ok((ColumnExpr::Lru(slot), Type::Ratio))
+            "lru" | "pinned" => {
+                let how = if name == "lru" { SlotHow::Lru } else { SlotHow::Pinned };
+                let (of, cache) = match args {
+                    [of] if of.name.is_none() => (of, None),
+                    [of, cache] if of.name.is_none() && cache.name.is_none() => (of, Some(cache)),
+                    _ => return Err(usage(&format!("{0}(x), or {0}(x, cache) with a cache for each value", name))),
+                };
+                Ok((ColumnExpr::HitRates(self.values_slot(how, of, cache)?), Type::Ratio))
             }
             "slope" => {
                 let [of, against] = args else { return Err(usage("slope(y, x)")) };
@@ -315,20 +321,25 @@ impl<'c, 'a> Columns<'c, 'a> {
         }
     }
 
-    /// A slot for values that are told apart, not added up: numbers or words.
+    /// A slot for values that are told apart, not added up: numbers or words; kept for each value of `cache` by itself.
     fn values_slot(
         &mut self,
         how: SlotHow,
-        args: &[ast::CallArg],
-        usage: impl Fn() -> Diagnostic,
+        of: &ast::CallArg,
+        cache: Option<&ast::CallArg>,
     ) -> Result<usize, Diagnostic> {
-        let [of] = args else { return Err(usage()) };
-        let of = self.resolver.expr(&of.value, Scope::clause(self.point), None)?;
+        let of = Some(self.told_apart(of)?);
+        let against = cache.map(|cache| self.told_apart(cache)).transpose()?;
+        let slot = Slot { how, of, nullable: true, fixed: false, against, gap: false };
+        Ok(index_of(&mut self.slots, slot))
+    }
+
+    fn told_apart(&mut self, arg: &ast::CallArg) -> Result<Expr, Diagnostic> {
+        let of = self.resolver.expr(&arg.value, Scope::clause(self.point), None)?;
         if !of.ty.is_kernel_number() || of.stage() == Stage::User {
             return Err(cannot(&of));
         }
-        let expr = self.lowering.close(&of, self.point)?;
-        Ok(self.slot(how, Some(expr), true))
+        self.lowering.close(&of, self.point)
     }
 
     fn quantile_slot(&mut self, args: &[ast::CallArg], span: Span) -> Result<(Type, usize), Diagnostic> {
@@ -434,7 +445,7 @@ fn reads_text(e: &Typed) -> bool {
 
 /// A histogram or a curve: many numbers.
 fn is_picture(e: &ColumnExpr) -> bool {
-    matches!(e, ColumnExpr::Hist(_) | ColumnExpr::Lru(_))
+    matches!(e, ColumnExpr::Hist(_) | ColumnExpr::HitRates(_))
 }
 
 fn not_a_number(span: Span) -> Diagnostic {

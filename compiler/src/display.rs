@@ -331,7 +331,7 @@ impl fmt::Display for ColumnExpr {
             Self::Avg(v, n) => write!(f, "v{v} / v{n}"),
             Self::Hist(v) => write!(f, "buckets of v{v}"),
             Self::Distinct(v) => write!(f, "number of different v{v}"),
-            Self::Lru(v) => write!(f, "hit rates of least recent use of v{v}"),
+            Self::HitRates(v) => write!(f, "hit rates of v{v}"),
             Self::Slope(v) => write!(f, "slope of v{v}"),
             Self::Quantile(v, p) => write!(f, "quantile {p} of v{v}"),
             Self::Share(v, present) => write!(f, "v{v} / total of v{v}{}", absent(present)),

@@ -382,7 +382,7 @@ pub struct Slot {
     pub nullable: bool,
     /// Whether it is a ratio, kept as a fixed-point number: see [`FIXED_ONE`].
     pub fixed: bool,
-    /// What it is held against (a slope's other axis).
+    /// What it is held against (a slope's other axis), or what caches are told apart by.
     pub against: Option<Expr>,
     /// Whether not `of` itself is kept but its difference to the event before with the same key, process and context.
     pub gap: bool,
@@ -407,8 +407,10 @@ pub enum SlotHow {
     Last,
     /// The different values.
     Distinct,
-    /// How deep in a stack of least recent use each value was found, per process and context.
+    /// How deep in a stack of least recent use each value was found, per process, context and `against`.
     Lru,
+    /// How often each value came, per process, context and `against`.
+    Pinned,
     /// Sums for a straight line through the points (`against`, `of`).
     Slope,
 }
@@ -416,7 +418,12 @@ pub enum SlotHow {
 impl SlotHow {
     /// Whether the kernel cannot keep it in a row: the table's events are sent one by one.
     pub fn is_streamed(self) -> bool {
-        matches!(self, Self::Last | Self::Distinct | Self::Lru | Self::Slope)
+        matches!(self, Self::Last | Self::Distinct | Self::Lru | Self::Pinned | Self::Slope)
+    }
+
+    /// Whether it keeps something for each context by itself.
+    pub fn is_per_context(self) -> bool {
+        matches!(self, Self::Lru | Self::Pinned)
     }
 }
 
@@ -450,7 +457,7 @@ pub enum ColumnExpr {
     /// How many different values a slot has.
     Distinct(usize),
     /// Hit rates of caches of 1, 2, 3 … entries.
-    Lru(usize),
+    HitRates(usize),
     /// The slope of the line through a slot's points.
     Slope(usize),
     /// A quantile of a slot's histogram.

@@ -283,6 +283,7 @@ fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
         of = format!("the gap of {of}");
     }
     let skipped = if s.nullable { ", skipped where absent" } else { "" };
+    let for_each = || s.against.as_ref().map_or_else(String::new, |cache| format!(", for each {}", kernel(cache)));
     match s.how {
         SlotHow::Count => "number of events".to_owned(),
         SlotHow::Present => format!("number of events with {of}"),
@@ -291,7 +292,8 @@ fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
         SlotHow::Max => format!("largest {of}{skipped}"),
         SlotHow::Last => format!("last {of}{skipped}"),
         SlotHow::Distinct => format!("the different {of}"),
-        SlotHow::Lru => format!("depths of {of} in a stack of least recent use"),
+        SlotHow::Lru => format!("depths of {of} in a stack of least recent use{}", for_each()),
+        SlotHow::Pinned => format!("frequencies of {of}{}", for_each()),
         SlotHow::Slope => format!("line through {of} over {}", s.against.as_ref().map_or_else(String::new, kernel)),
         SlotHow::Hist(0) => format!("histogram of {of}, 1 bucket per power of two{skipped}"),
         SlotHow::Hist(k) => format!("histogram of {of}, {} buckets per power of two{skipped}", 1u32 << k),

@@ -25,7 +25,7 @@ use crate::types::Type;
 /// Words of the language that are column functions, not scalar ones.
 pub(crate) const AGGREGATES: &[&str] = &[
     "count", "sum", "avg", "min", "max", "hist", "quantile", "share", "rate", "last", "stats", "lhist", "distinct",
-    "lru", "slope",
+    "lru", "pinned", "slope",
 ];
 
 /// Words of the language that are scalar functions.

@@ -64,6 +64,8 @@ pub enum Quantity {
     Share,
     /// An address; printed in hexadecimal.
     Address,
+    /// Shares by the size of a cache; printed in percent.
+    HitRates,
     /// Text or an enum's word.
     Text,
     /// `true` or `false`.

@@ -28,4 +28,5 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
+    Text { path: "experts.pi", text: include_str!("../experts.pi") },
 ];

@@ -185,7 +185,9 @@ fn beyond_reach(words: &[String]) -> Vec<String> {
 #[test]
 fn every_command_line_of_the_pages_is_taken() {
     let mut sources = pages();
-    sources.extend(["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "threads.pi", "moe_routing.pi"].map(stock));
+    sources.extend(
+        ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "threads.pi", "moe_routing.pi", "experts.pi"].map(stock),
+    );
     let mut taken = 0;
     for source in sources {
         let page = read(&source);

@@ -1,12 +1,12 @@
 //! A mixture of experts: every choice of every token is seen once, with the expert and the weight that lie in the engine's
 //! memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use profinfer_tests::engine::{Engine, Kind, Model, Options};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::on_each_engine;
-use profinfer_tests::profinfer::{Output, Profinfer, Table, number, text, whole};
+use profinfer_tests::profinfer::{Output, Profinfer, Table, number, stock, text, whole};
 use profinfer_tests::routing::{Choice, EXPERTS, Routing, USED};
 
 /// All layers but the last, which computes only tokens that are output.
@@ -144,6 +144,74 @@ fn weights_are_those_in_the_engines_memory(kind: Kind) {
     assert!((number(all, "high") - f64::from(high)).abs() < NEARLY, "{all}");
 }
 
+/// The hit rates of `experts.pi` are those that caches of each size would have had: simulated here, on the ids as the
+/// kernel's own events tell them.
+fn hit_rates_are_those_of_a_replay(kind: Kind) {
+    let lab = Lab::new();
+    let mut engine = moe(&lab, kind);
+    let watch = Routing::watch(engine.pid());
+    let script = stock("experts.pi");
+    let pid = engine.pid().to_string();
+    let running = Profinfer::start_attached([&*script.to_string_lossy(), "--pid", &pid, "--format", "json"]);
+    engine.generate(24);
+    let report = running.interrupt();
+    report.succeeded();
+    let routing = Routing::of(&watch);
+    let mut streams: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    routing.experts.iter().for_each(|((layer, ..), expert)| streams.entry(*layer).or_default().push(*expert));
+    assert_eq!(streams.len() as u64, WHOLE + 1);
+
+    let table = report.table("layers");
+    assert_eq!(table.rows.len(), streams.len());
+    for (layer, ids) in &streams {
+        let row = table.row_of("layer", *layer);
+        let used = ids.iter().collect::<BTreeSet<_>>().len();
+        assert_eq!((whole(row, "routed"), whole(row, "used")), (ids.len() as u64, used as u64), "{row}");
+        assert_eq!(whole(row, "of"), EXPERTS);
+        same_curve(&row["lru"], used, |size| lru_hits(ids, size), ids.len());
+        same_curve(&row["pinned"], used, |size| pinned_hits(ids, size), ids.len());
+    }
+    let table = report.table("caches");
+    let all = table.only();
+    let routed: usize = streams.values().map(Vec::len).sum();
+    assert_eq!(whole(all, "routed"), routed as u64);
+    let most = streams.values().map(|ids| ids.iter().collect::<BTreeSet<_>>().len()).max().unwrap_or(0);
+    same_curve(&all["lru"], most, |size| streams.values().map(|ids| lru_hits(ids, size)).sum(), routed);
+    same_curve(&all["pinned"], most, |size| streams.values().map(|ids| pinned_hits(ids, size)).sum(), routed);
+}
+
+#[track_caller]
+fn same_curve(found: &serde_json::Value, sizes: usize, hits: impl Fn(usize) -> usize, all: usize) {
+    let found: Vec<f64> = found.as_array().into_iter().flatten().filter_map(serde_json::Value::as_f64).collect();
+    assert_eq!(found.len(), sizes, "{found:?}");
+    for (size, found) in (1..).zip(&found) {
+        let expected = hits(size) as f64 / all as f64;
+        assert!((found - expected).abs() < 1e-9, "a cache of {size}: {found}, replayed {expected}");
+    }
+}
+
+/// Hits of a cache of `size` entries that throws out the one whose last use is longest ago.
+fn lru_hits(ids: &[u64], size: usize) -> usize {
+    let mut last_use: BTreeMap<u64, usize> = BTreeMap::new();
+    let mut hits = 0;
+    for (now, id) in ids.iter().enumerate() {
+        if last_use.insert(*id, now).is_some() {
+            hits += 1;
+        } else if last_use.len() > size {
+            let oldest = last_use.iter().min_by_key(|(_, at)| **at).map(|(id, _)| *id);
+            oldest.and_then(|id| last_use.remove(&id));
+        }
+    }
+    hits
+}
+
+/// Hits of the best `size` entries that are never replaced.
+fn pinned_hits(ids: &[u64], size: usize) -> usize {
+    let mut counts: Vec<usize> = (0..EXPERTS).map(|e| ids.iter().filter(|id| **id == e).count()).collect();
+    counts.sort_unstable();
+    counts.iter().rev().take(size).sum()
+}
+
 /// Without experts there is nothing to see, which is said with the reason; nothing else changes.
 fn a_dense_model_routes_nothing(kind: Kind) {
     let lab = Lab::new();
@@ -265,6 +333,7 @@ on_each_engine! {
     every_choice_is_counted_whatever_the_micro_batch,
     experts_are_those_in_the_engines_memory,
     weights_are_those_in_the_engines_memory,
+    hit_rates_are_those_of_a_replay,
     a_dense_model_routes_nothing,
     processes_are_told_apart,
     a_full_table_counts_the_choices_it_could_not_take,

@@ -190,8 +190,8 @@ impl Emit<'_> {
                 self.operand(of, slot.nullable, point, done);
                 self.extreme(slot.how == SlotHow::Min, at, value, table, done);
             }
-            // In streamed tables only.
-            (Some(_), SlotHow::Last | SlotHow::Distinct | SlotHow::Lru | SlotHow::Slope) => {}
+            // Only streamed tables have these, and no rows in the kernel.
+            (Some(_), SlotHow::Last | SlotHow::Distinct | SlotHow::Lru | SlotHow::Pinned | SlotHow::Slope) => {}
             (Some(of), SlotHow::Sum | SlotHow::Count) => {
                 self.operand(of, slot.nullable, point, done);
                 self.add_to(value, at, Some(R0));

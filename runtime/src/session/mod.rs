@@ -5,10 +5,12 @@
 //! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
 //! - `check` holds the engine's layout against the first events.
 //! - `rows` reads a table out of the kernel and merges instances.
+//! - `stream`, `caches` keep what events that are sent one by one add up to.
 //! - `numbers` computes columns.
 //! - `watch` learns of code that is loaded later.
 //! - `run` is the loop: timers, signals, ends.
 
+pub mod caches;
 pub mod check;
 pub mod files;
 mod guardian;

@@ -46,6 +46,7 @@ pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
             (ColumnExpr::Hist(_), _) => Quantity::HistNumber,
             (ColumnExpr::Share(..), _) => Quantity::Share,
+            (ColumnExpr::HitRates(_), _) => Quantity::HitRates,
             (_, q) => q,
         };
         let error = matches!(c.value, ColumnExpr::Quantile(..)).then_some(QUANTILE_ERROR);
@@ -151,9 +152,10 @@ fn key_value(key: &Key) -> Value {
 fn cell(e: &ColumnExpr, ty: &Type, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Value {
     match e {
         ColumnExpr::Hist(i) => return histogram(*i, table, slots),
-        ColumnExpr::Lru(i) => {
+        ColumnExpr::HitRates(i) => {
             return match &slots[*i] {
                 SlotValue::Lru(depths) => Value::Curve(depths.hit_rates()),
+                SlotValue::Pinned(counts) => Value::Curve(counts.hit_rates()),
                 _ => Value::Absent,
             };
         }
@@ -205,7 +207,7 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
             SlotValue::Line(line) => line.slope().map_or(Number::Absent, Number::Float),
             _ => Number::Absent,
         },
-        ColumnExpr::Hist(_) | ColumnExpr::Lru(_) => Number::Absent,
+        ColumnExpr::Hist(_) | ColumnExpr::HitRates(_) => Number::Absent,
         ColumnExpr::Const(x) => {
             if x.fract() == 0.0 && x.abs() < 9e15 {
                 Number::Int(*x as i64)

@@ -9,8 +9,9 @@ use profinfer_compiler::types::Type;
 use profinfer_ebpf::TargetFacts;
 use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout};
 
+use super::caches::{Frequencies, LruDepths};
 use super::instance::Instance;
-use super::stream::{Line, LruDepths};
+use super::stream::Line;
 use crate::kernel::{KernelError, Map};
 
 /// What is kept of a slot, merged.
@@ -26,6 +27,8 @@ pub enum SlotValue {
     Distinct(HashSet<i64>),
     /// Depths in stacks of least recent use.
     Lru(LruDepths),
+    /// How often each value came, for each cache.
+    Pinned(Frequencies),
     /// A line through points.
     Line(Line),
 }
@@ -162,6 +165,7 @@ pub(super) fn place(rows: &mut Rows, shown: Vec<Key>, table: &Table) -> Option<u
             SlotHow::Last => SlotValue::Last(None),
             SlotHow::Distinct => SlotValue::Distinct(HashSet::new()),
             SlotHow::Lru => SlotValue::Lru(LruDepths::default()),
+            SlotHow::Pinned => SlotValue::Pinned(Frequencies::default()),
             SlotHow::Slope => SlotValue::Line(Line::default()),
             SlotHow::Min => SlotValue::Number(i64::MAX),
             SlotHow::Max => SlotValue::Number(i64::MIN),
@@ -183,7 +187,8 @@ fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
             }
         }
         // Only streamed tables have these; their rows do not come from maps.
-        SlotValue::Last(_) | SlotValue::Distinct(_) | SlotValue::Lru(_) | SlotValue::Line(_) => {}
+        SlotValue::Last(_) | SlotValue::Distinct(_) | SlotValue::Lru(_) | SlotValue::Pinned(_) | SlotValue::Line(_) => {
+        }
         SlotValue::Number(n) => {
             let new = word(bytes) as i64;
             *n = match how {

@@ -129,55 +129,15 @@ fn add(into: &mut SlotValue, how: SlotHow, value: i64, against: Option<i64>, eve
         SlotValue::Distinct(values) => {
             values.insert(value);
         }
-        SlotValue::Lru(depths) => depths.count((event.process, event.context), value),
+        // Without anything to tell caches apart by there is one; where it is absent, there is none to look in.
+        SlotValue::Lru(_) | SlotValue::Pinned(_) if against == Some(ABSENT) => {}
+        SlotValue::Lru(depths) => depths.count((event.process, event.context, against), value),
+        SlotValue::Pinned(counts) => counts.count((event.process, event.context, against), value),
         SlotValue::Line(line) => {
             if let Some(x) = against.filter(|x| *x != ABSENT) {
                 line.add(x as f64, value as f64);
             }
         }
-    }
-}
-
-/// How deep each value was found in a stack of least recent use: a cache of n entries that throws out what was used least
-/// recently hits exactly those found among the first n.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct LruDepths {
-    /// A stack per process and context, most recent first.
-    stacks: HashMap<(u32, i64), Vec<i64>>,
-    /// Values found at depth 0, 1, 2 …
-    depths: Vec<u64>,
-    /// Values met for the first time.
-    first: u64,
-}
-
-impl LruDepths {
-    fn count(&mut self, stack: (u32, i64), value: i64) {
-        let stack = self.stacks.entry(stack).or_default();
-        match stack.iter().position(|v| *v == value) {
-            Some(depth) => {
-                if self.depths.len() <= depth {
-                    self.depths.resize(depth + 1, 0);
-                }
-                self.depths[depth] += 1;
-                stack[..=depth].rotate_right(1);
-            }
-            None => {
-                self.first += 1;
-                stack.insert(0, value);
-            }
-        }
-    }
-
-    /// The share of hits of caches of 1, 2, 3 … entries, up to as many as there are different values.
-    pub fn hit_rates(&self) -> Vec<f64> {
-        let all = self.first + self.depths.iter().sum::<u64>();
-        let most = self.stacks.values().map(Vec::len).max().unwrap_or(0);
-        let mut hits = 0;
-        let rate = |depth: usize| {
-            hits += self.depths.get(depth).copied().unwrap_or(0);
-            hits as f64 / all as f64
-        };
-        (0..most).map(rate).collect()
     }
 }
 
@@ -212,37 +172,6 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cache_hits_what_lies_within_its_size() {
-        let ids = [3, 1, 3, 2, 1, 1, 3, 7, 3, 2];
-        let mut depths = LruDepths::default();
-        ids.iter().for_each(|id| depths.count((1, 0), *id));
-        for size in 1..=4usize {
-            let (mut cache, mut hits) = (Vec::new(), 0);
-            for id in ids {
-                if let Some(at) = cache.iter().position(|c| *c == id) {
-                    hits += 1;
-                    cache.remove(at);
-                }
-                cache.push(id);
-                if cache.len() > size {
-                    cache.remove(0);
-                }
-            }
-            assert_eq!(depths.hit_rates()[size - 1], f64::from(hits) / 10.0, "a cache of {size}");
-        }
-        assert_eq!(depths.hit_rates().len(), 4);
-    }
-
-    #[test]
-    fn processes_do_not_share_a_cache() {
-        let mut depths = LruDepths::default();
-        for process in [1, 2, 1, 2] {
-            depths.count((process, 0), 5);
-        }
-        assert_eq!(depths.hit_rates(), [0.5]);
-    }
 
     #[test]
     fn a_line_through_points_on_a_line_has_its_slope() {

@@ -15,6 +15,7 @@
 //! | `line`, `escape`, `names` | styled lines of a known width, text of the target made harmless, unique column names |
 
 mod csv;
+mod curve;
 mod escape;
 mod footer;
 mod heat;

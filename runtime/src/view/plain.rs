@@ -4,7 +4,7 @@ use std::io;
 
 use super::line::{Line, paint};
 use super::table::is_histogram;
-use super::{Options, Renderer, csv, emit, footer, heatmap, hist, json, table};
+use super::{Options, Renderer, csv, curve, emit, footer, heatmap, hist, json, table};
 use crate::record::{Record, Table, ViewKind};
 
 /// Appends blocks.
@@ -72,6 +72,17 @@ pub(super) fn block(table: &Table, options: Options) -> Vec<Line> {
     {
         let mut lines = vec![table::title(table)];
         lines.extend(picture);
+        lines.extend(table::notes(table, options.width));
+        return lines;
+    }
+    if table.view == ViewKind::Hist && !table.rows.is_empty() && table.columns.iter().any(curve::is_curve) {
+        let mut lines = vec![table::title(table)];
+        let blocks = options.color || options.live;
+        lines.extend(curve::body(table, options.width, blocks));
+        if table.columns.iter().any(is_histogram) {
+            lines.push(Line::default());
+            lines.extend(hist::body(table, options.width, blocks, false));
+        }
         lines.extend(table::notes(table, options.width));
         return lines;
     }

@@ -70,7 +70,7 @@ pub(super) fn cell(value: &Value, quantity: Quantity) -> Figure {
             None => Figure::new(grouped(i128::from(*n)), ""),
         },
         (Value::Float(x), _) if !x.is_finite() => Figure::new("-", ""),
-        (Value::Float(x), Quantity::Share) => share(*x),
+        (Value::Float(x), Quantity::Share | Quantity::HitRates) => share(*x),
         (Value::Float(x), _) => float(*x, quantity, 3),
         (Value::Curve(shares), _) => Figure::new(curve(shares), ""),
         (Value::Absent | Value::Hist(_), _) => Figure::new("-", ""),

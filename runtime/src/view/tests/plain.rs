@@ -294,6 +294,36 @@ fn buckets_with_names() {
 }
 
 #[test]
+fn hit_rates_by_the_size_of_a_cache() {
+    let columns = vec![
+        column("routed", Quantity::Number),
+        column("lru", Quantity::HitRates),
+        column("pinned", Quantity::HitRates),
+    ];
+    let rates = |rates: &[f64]| Value::Curve(rates.to_vec());
+    let row = vec![Value::Int(2020), rates(&[0.0901, 0.5, 0.886]), rates(&[0.308, 1.0])];
+    let mut table = table("caches", vec![], columns, vec![row, vec![Value::Int(0), rates(&[]), Value::Absent]]);
+    assert_snapshot!(drawn(table.clone()), @r"
+    caches  at 1.00 s
+    routed                              lru               pinned
+     2,020  1: 9.01 %, 2: 50.0 %, 3: 88.6 %  1: 30.8 %, 2: 100 %
+         0                                -                    -
+    ");
+    table.view = ViewKind::Hist;
+    assert_snapshot!(drawn(table), @r"
+    caches  at 1.00 s
+      routed 2,020
+      entries  lru                                pinned
+            1   9.01 % @@                          30.8 % @@@@@@@@
+            2   50.0 % @@@@@@@@@@@@@                100 % @@@@@@@@@@@@@@@@@@@@@@@@@
+            3   88.6 % @@@@@@@@@@@@@@@@@@@@@@       100 % @@@@@@@@@@@@@@@@@@@@@@@@@
+
+      routed 0
+      no values
+    ");
+}
+
+#[test]
 fn a_histogram_without_values() {
     let mut table = layers();
     table.columns.remove(0);
