@@ -24,6 +24,9 @@ use profinfer_compiler::catalogue::Exports;
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::resolve::Resolver;
 
+#[path = "verifier/generate.rs"]
+mod generate;
+
 /// Scripts, one a paragraph; lines that begin with `#` say what they are for.
 const SCRIPTS: &str = include_str!("verifier.txt");
 
@@ -232,4 +235,34 @@ fn the_largest_scripts_that_are_built_pass_the_verifier() {
             panic!("{name}: {why}");
         }
     }
+}
+
+/// What chance puts together of all points, fields and functions: what the compiler takes, the kernel takes.
+#[test]
+fn every_program_of_scripts_by_chance_passes_the_verifier() {
+    const WANTED: usize = 200;
+    let bench = Bench::new(Lacks::Nothing);
+    let description = &bench.descriptions[0];
+    let generator = generate::Generator::new(description);
+    assert_eq!(generator.points(), description.catalogue.points.len(), "each point has something to count");
+    let mut refused = String::new();
+    let (mut taken, mut programs, mut seed) = (0, 0, 0);
+    while taken < WANTED {
+        seed += 1;
+        assert!(seed < 5 * WANTED as u64, "only {taken} of {seed} scripts make sense");
+        let text = generator.script(seed);
+        let script = Script::parse("<chance>", &text);
+        if let Err(errors) = script.compile(description, &[]) {
+            // It may ask for what cannot be had, but it is a script.
+            assert!(errors.iter().all(|e| !e.code.starts_with("PI01")), "seed {seed}: {text}\n{errors:?}");
+            continue;
+        }
+        taken += 1;
+        match bench.load("<chance>", &text) {
+            Ok(n) => programs += n,
+            Err(why) => writeln!(refused, "== seed {seed}\n{text}\n{why}\n").unwrap(),
+        }
+    }
+    assert!(refused.is_empty(), "\n{refused}");
+    assert!(programs > WANTED, "{programs} programs");
 }
