@@ -4,6 +4,8 @@
 //! that `docs/limits.md` names.
 
 pub mod asm;
+pub mod btf;
+pub mod elf;
 mod emit;
 pub mod insn;
 pub mod layout;

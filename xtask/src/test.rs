@@ -38,6 +38,7 @@ struct Tally {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     let begin = Instant::now();
     tools::compiler()?;
+    tools::bpftool()?;
     let prefix = root::prefix(TASK)?;
     let mut cargo = build::cargo();
     cargo.args(["test", "--no-fail-fast"]);

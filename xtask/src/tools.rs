@@ -38,6 +38,13 @@ pub(crate) fn compiler() -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes sure of bpftool, which loads the object files that `profinfer build` writes.
+pub(crate) fn bpftool() -> Result<(), Error> {
+    // It is not in the path of everybody.
+    let found = ["bpftool", "/usr/sbin/bpftool"].iter().any(|bpftool| answer(bpftool, &["version"]).is_some());
+    if found { Ok(()) } else { install("bpftool", &["bpftool"]) }
+}
+
 /// Whether the machine has a node that is recent enough, and npm.
 pub(crate) fn has_node() -> bool {
     let version = answer("node", &["--version"]);

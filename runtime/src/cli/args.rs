@@ -22,7 +22,7 @@ Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi moe_routing.pi
 experts.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
-Each of check, plan, list, doctor and explain has a help of its own: profinfer check --help";
+Each of check, plan, build, list, doctor and explain has a help of its own: profinfer check --help";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,17 @@ Examples:
   profinfer plan -v -e 'on ggml_op < count() >'
       also the programs, instruction by instruction
 Nothing is loaded into the kernel, and the process is not touched.";
+
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  profinfer build ops.pi -o ops.bpf.o
+      the programs that a run would load; llvm-objdump -d ops.bpf.o shows their code
+  profinfer build ops.pi --pid 4711 -o ops.bpf.o
+      for the engine of that process: its operator numbers and struct layouts
+  bpftool gen skeleton ops.bpf.o
+      its maps and programs for a loader of one's own
+Where the programs are attached is not in the file: `profinfer plan ops.pi --pid 4711` shows it. They do nothing until the
+first word of pi_counters is 1. Nothing is loaded into the kernel.";
 
 const LIST_EXAMPLES: &str = "\
 Examples:
@@ -99,6 +110,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Shows what a script makes the kernel keep, and with --pid where it would be probed.
     Plan(PlanArgs),
+    /// Writes a script's maps and programs as an ELF object file, for llvm-objdump and bpftool.
+    Build(BuildArgs),
     /// Lists points and their fields, or the words of an enum; with --pid what a process has of them.
     List(ListArgs),
     /// Says whether this machine, and with --pid a process, can be measured, and what is missing.
@@ -193,6 +206,24 @@ pub struct PlanArgs {
     /// Prints the kernel programs too.
     #[arg(short = 'v', long)]
     pub verbose: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
+}
+
+/// Arguments of `build`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = BUILD_EXAMPLES)]
+pub struct BuildArgs {
+    /// The script.
+    #[command(flatten)]
+    pub source: ScriptArgs,
+    /// File to write, or `-` for stdout.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Process whose engine it is for; else one that has all functions, with the numbers of the description.
+    #[arg(short = 'p', long, value_name = "PID")]
+    pub pid: Option<u32>,
     /// Prints this help.
     #[arg(short = 'h', long, action = ArgAction::Help)]
     pub help: Option<bool>,

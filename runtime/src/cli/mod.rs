@@ -13,6 +13,7 @@
 //! | other | with a command behind `--`: its own exit code (128 + n if signal n ended it) |
 
 mod args;
+mod build;
 mod check;
 mod doctor;
 mod explain;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
     let code = match &args.command {
         Some(Command::Check(a)) => check::run(a),
         Some(Command::Plan(a)) => plan::run(a),
+        Some(Command::Build(a)) => build::run(a),
         Some(Command::List(a)) => list::run(a),
         Some(Command::Doctor(a)) => doctor::run(a),
         Some(Command::Explain(a)) => explain::run(&a.code),

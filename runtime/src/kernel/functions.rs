@@ -3,11 +3,9 @@
 
 use std::{collections::BTreeSet, io, os::fd::OwnedFd};
 
-use super::{
-    btf::{Linkage, Types},
-    limits::kernel_name,
-    sys, words,
-};
+use profinfer_ebpf::btf::{Linkage, Types};
+
+use super::{limits::kernel_name, sys, words};
 
 /// Type information of a program's functions.
 #[derive(Debug)]

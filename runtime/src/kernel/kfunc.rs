@@ -72,7 +72,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use crate::kernel::btf::{Linkage, Types};
+    use profinfer_ebpf::btf::{Linkage, Types};
 
     #[test]
     fn finds_functions_by_their_whole_name() {

@@ -6,8 +6,9 @@ use std::{
     path::PathBuf,
 };
 
+use profinfer_ebpf::btf::Types;
+
 use super::{
-    btf::Types,
     cpus::possible_cpus,
     error::{Action, KernelError},
     sys,

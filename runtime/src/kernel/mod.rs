@@ -9,7 +9,6 @@
 use std::path::Path;
 
 mod batch;
-mod btf;
 mod cpus;
 mod error;
 pub mod features;
