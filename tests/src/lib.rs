@@ -5,6 +5,7 @@
 //! with the cure in its text; nothing is skipped.
 
 pub mod cache;
+pub mod callback;
 pub mod engine;
 pub mod lab;
 pub mod profinfer;

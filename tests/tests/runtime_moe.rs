@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use profinfer_tests::callback::{Callback, Routed};
 use profinfer_tests::engine::{Engine, Kind, Model, Options};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::on_each_engine;
@@ -78,6 +79,26 @@ fn every_choice_is_counted_whatever_the_micro_batch(kind: Kind) {
         let moved: u64 = keys.map(|key| of(first, key).abs_diff(of(&experts, key))).sum();
         // One choice that moves is one less here and one more there.
         assert!(moved <= WHOLE * USED * prompt * 2 / 100, "{moved} choices moved at micro-batches of {ubatch}");
+    }
+}
+
+/// The same choices as llama.cpp's own eval callback reads in the same process, by layer and expert.
+fn choices_are_those_of_the_engines_own_callback(kind: Kind) {
+    const TOKENS: u64 = 9;
+    let lab = Lab::new();
+    for (ubatch, prompt) in [(512, 256), (64, 256), (1, 24)] {
+        let mut engine = Callback::start(lab.cache(), kind, ubatch, prompt);
+        let script = "on moe_route < n = count() by layer, expert into experts >";
+        let running = Profinfer::attach(engine.pid(), script);
+        let routed = engine.go(TOKENS);
+        let report = running.interrupt();
+        report.succeeded();
+        let tokens = prompt + TOKENS - 1;
+        // The last layer computes only what is output: of a prompt its last token.
+        assert_eq!(routed.values().sum::<u64>(), WHOLE * USED * tokens + USED * TOKENS, "by the callback");
+        let rows = report.table("experts").rows;
+        let seen: Routed = rows.iter().map(|r| ((whole(r, "layer"), whole(r, "expert")), whole(r, "n"))).collect();
+        assert_eq!(seen, routed, "at micro-batches of {ubatch}");
     }
 }
 
@@ -331,6 +352,7 @@ mod alone {
 
 on_each_engine! {
     every_choice_is_counted_whatever_the_micro_batch,
+    choices_are_those_of_the_engines_own_callback,
     experts_are_those_in_the_engines_memory,
     weights_are_those_in_the_engines_memory,
     hit_rates_are_those_of_a_replay,
