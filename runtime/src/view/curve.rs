@@ -17,6 +17,10 @@ pub(super) fn is_curve(column: &Column) -> bool {
     column.quantity == Quantity::HitRates
 }
 
+fn is_number(column: &Column) -> bool {
+    !is_curve(column) && !is_histogram(column)
+}
+
 /// The rates of all rows, without the table's title; an empty line between two of them. `blocks` draws bars of block
 /// characters, else of `@`.
 pub(super) fn body(table: &Table, limit: usize, blocks: bool) -> Vec<Line> {
@@ -25,7 +29,9 @@ pub(super) fn body(table: &Table, limit: usize, blocks: bool) -> Vec<Line> {
         if !lines.is_empty() {
             lines.push(Line::default());
         }
-        lines.extend(title(table, row, limit));
+        if !table.keys.is_empty() || table.columns.iter().any(is_number) {
+            lines.extend(title(table, row, limit));
+        }
         lines.extend(draw(table, row, limit, blocks));
     }
     lines
@@ -34,7 +40,7 @@ pub(super) fn body(table: &Table, limit: usize, blocks: bool) -> Vec<Line> {
 /// The row's keys and its columns that are numbers.
 fn title(table: &Table, row: &Row, limit: usize) -> Vec<Line> {
     let mut flow = Flow::new(Line::default(), 2, limit);
-    let numbers = table.columns.iter().zip(&row.cells).filter(|(column, _)| !is_curve(column) && !is_histogram(column));
+    let numbers = table.columns.iter().zip(&row.cells).filter(|(column, _)| is_number(column));
     let numbers = numbers.map(|(column, cell)| {
         let mut line = Line::of(Style::Dim, heading(column));
         line.gap(1);
