@@ -114,8 +114,9 @@ fn every_line_prints_what_the_page_shows() {
             let found = answer(&report.stdout);
             let (found, shown) = (form(&found), form(&line.answer));
             assert!(!shown.is_empty(), "the page has no answer to {}", line.script);
-            // A timer may fire once more or less.
-            assert_eq!(found[..2], shown[..2], "{}\nprints:\n{}", line.script, report.stdout);
+            // With a timer there may be several, some of them empty.
+            let same = found.chunks(2).any(|table| table == &shown[..2]);
+            assert!(same, "{}\nprints:\n{}\nand not {shown:?}", line.script, report.stdout);
         }
     }
 }
