@@ -191,7 +191,8 @@ fn every_command_line_of_the_pages_is_taken() {
     let mut taken = 0;
     for source in sources {
         let page = read(&source);
-        let scripts: Vec<Block> = blocks(&page).into_iter().filter(|b| b.fence == "pi").collect();
+        let scripts: Vec<Block> =
+            blocks(&page).into_iter().filter(|b| ["pi", "description"].contains(&&*b.fence)).collect();
         for (at, line) in command_lines(&page) {
             let place = format!("{}:{at}: {line}", source.display());
             let folder = TempDir::new().or_fail("a temporary folder");
