@@ -9,7 +9,7 @@ use crate::plan::{
 };
 use crate::ratio::is_fixed;
 use crate::resolve::{Resolver, Scope};
-use crate::typed::{Common, Kind, PointId, Stage, Typed};
+use crate::typed::{CallValue, Common, Kind, PointId, Stage, Typed};
 use crate::types::{CmpOp, Type};
 
 /// Builds the points of a plan while clauses ask for them.
@@ -46,6 +46,8 @@ impl<'a> Lowering<'a> {
                 series: Vec::new(),
                 checks: Vec::new(),
                 silent: p.silent.clone(),
+                of_script: p.of_script,
+                called: p.called.clone(),
             })
             .collect();
         Self { resolver, points }
@@ -113,6 +115,7 @@ impl<'a> Lowering<'a> {
             Kind::Absent => Expr::Absent,
             Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
             Kind::Arg(_, name) => Expr::Arg(name.clone()),
+            Kind::Call(_, value @ CallValue::Function) => Expr::Call(*value),
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
                 base: Box::new(self.open(base)?),
                 place: place.clone(),
@@ -181,6 +184,7 @@ impl<'a> Lowering<'a> {
                     .at(e.span, "known only at its end")
                     .help(format!("gather it on its own point: on {name} < sum({e}) >")));
             }
+            Kind::Call(of, value) if *of == point => Expr::Call(*value),
             Kind::Start(of) => {
                 self.need_for(*of, e)?;
                 Expr::Start(*of)
@@ -403,6 +407,10 @@ impl<'a> Lowering<'a> {
 
 /// When events of a point count: see [`Gate`].
 fn gate(catalogue: &Catalogue, p: &crate::catalogue::Point) -> Gate {
+    // Functions that a script names are counted wherever they are called.
+    if p.called.is_some() {
+        return Gate::Run;
+    }
     let is_step = |id: &PointId| catalogue.points[*id].fields.contains_key("step");
     match (p.template, p.within.first(), p.within.iter().find(|id| is_step(id))) {
         (Template::Sequence, Some(&inner), _) => Gate::Inside(inner),

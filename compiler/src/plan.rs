@@ -4,9 +4,9 @@
 
 use profinfer_lang::span::Span;
 
-use crate::catalogue::{self, Enum, Start, Stop, Struct, Template};
+use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
 use crate::pattern::Pattern;
-use crate::typed::{AccumHow, Place, PointId, SeriesHow};
+use crate::typed::{AccumHow, CallValue, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A compiled script.
@@ -73,6 +73,10 @@ pub struct Point {
     pub checks: Vec<Check>,
     /// Why it may attach and never fire.
     pub silent: Option<String>,
+    /// The script describes it, not the engine's description.
+    pub of_script: bool,
+    /// The function that the script names for it; none for points of the engine.
+    pub called: Option<Called>,
 }
 
 /// A mark that a script needs.
@@ -229,6 +233,8 @@ pub enum Expr {
     Element(usize),
     /// The fixed-point number that these bits of a single-precision float are: see [`FIXED_ONE`].
     Float32(Box<Expr>),
+    /// What is known of a call of the point at hand.
+    Call(CallValue),
     /// Process id.
     Pid,
     /// Thread id.
@@ -526,6 +532,13 @@ pub struct Timer {
 }
 
 impl Plan {
+    /// Whether there is nothing to measure in a process without the engine: points of it are needed, or no others are there.
+    pub fn needs_engine(&self) -> bool {
+        let mut used = self.points.iter().filter(|p| p.used);
+        let needed = |p: &Point| !p.of_script && !(p.wanted && p.optional);
+        used.clone().any(needed) || !used.any(|p| p.of_script)
+    }
+
     /// Whether any table is shown by the script itself.
     pub fn shows(&self, table: usize) -> bool {
         self.begin

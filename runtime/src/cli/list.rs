@@ -44,6 +44,7 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
         None => (&engines[0], None),
         Some(pid) => {
             let (looked, description, target) = Looked::with_engine(pid, &survey(&engines[0])?, &engines)?;
+            let description = description.ok_or_else(|| fail(exit::TARGET, looked.no_engine(&engines)))?;
             (description, Some(Seen { plan: survey(description)?, looked, target }))
         }
     };
@@ -100,7 +101,7 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
 }
 
 fn availability(page: &mut Page, column: usize, id: usize, seen: &Seen) {
-    match why_missing(&seen.target.facts, id, &seen.plan.points[id]) {
+    match why_missing(&seen.target, id, &seen.plan.points[id]) {
         None => page.line(column, Tone::Good, "available"),
         Some(why) => page.line(column, Tone::Bad, &format!("not available: {why}")),
     }
@@ -168,6 +169,7 @@ fn about(page: &mut Page, point: &Point) {
         Template::Enter => "enter: an event per call, at its entry",
         Template::Rows => "rows: an event per element of a matrix, at a call's entry",
         Template::Span => "span: an event per call, from entry to return",
+        Template::Call => "span: an event per call, from entry to return, calls from within it too",
         Template::Sequence => "sequence: an event from each start to the next, or to an end",
     };
     page.entry(2, COLUMN, (Tone::Faint, "template"), &[(Tone::Plain, kind)]);

@@ -127,7 +127,7 @@ fn files(page: &mut Page, target: &Target, object: &Object) {
 fn points(page: &mut Page, wrong: &mut Vec<String>, plan: &Plan, target: &Target, object: &Object) {
     for (id, p) in plan.points.iter().enumerate() {
         page.heading(&p.name);
-        if let Some(why) = why_missing(&target.facts, id, p) {
+        if let Some(why) = why_missing(target, id, p) {
             page.line(2, Tone::Bad, &format!("not available: {why}"));
             wrong.push(format!(
                 "{} is not available in this engine. Scripts go on without it where they mark it: on {}? < … >",

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use profinfer_compiler::catalogue::Template;
 use profinfer_ebpf::layout::{MapId, PointCounter, record as record_layout};
 
 use super::show::OVER_LIMIT;
@@ -46,6 +47,9 @@ impl Run<'_> {
         self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
+        if let Some((_, error)) = self.missing.drain().next() {
+            return Err(error.into());
+        }
         sink.ending();
         let actions = self.plan.end.clone();
         self.act(&actions, sink)?;
@@ -103,6 +107,8 @@ impl Run<'_> {
             }
             if hits[id] == 0 && p.wanted {
                 let reason = match (&p.silent, any) {
+                    (Some(reason), _) if p.called.is_some() && self.instances.iter().any(|i| i.facts.has(id)) => reason.clone(),
+                    _ if p.called.is_some() => "no process has the function".to_owned(),
                     (Some(reason), true) => reason.clone(),
                     _ if self.instances.is_empty() => "no engine was loaded".to_owned(),
                     _ => "the engine computed nothing while we were attached".to_owned(),
@@ -120,12 +126,18 @@ impl Run<'_> {
             .points
             .iter()
             .enumerate()
-            .filter(|(id, p)| p.used && instance.facts.has(*id) && p.template.word() == "span")
+            .filter(|(id, p)| p.used && instance.facts.has(*id) && p.template == Template::Span)
             .map(|(id, _)| id)
             .collect();
         let steps: Vec<usize> = spans.iter().copied().filter(|id| self.plan.points[*id].step).collect();
         let looked_at = if steps.is_empty() { spans } else { steps };
         let mut open = 0;
+        for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used && p.template == Template::Call) {
+            if let Some(calls) = instance.map(MapId::State(id)) {
+                let start = record_layout::START as usize;
+                calls.for_each(|_, call| open += u64::from(call[start..start + 8] != [0; 8]))?;
+            }
+        }
         if let Some(threads) = instance.map(MapId::Threads) {
             threads.for_each(|_, slot| {
                 for id in &looked_at {
