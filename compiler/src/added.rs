@@ -119,7 +119,9 @@ impl Added<'_> {
                     self.reads.push(reads(s.name.span, "a layout that only the script vouches for"));
                 }
                 ItemKind::Enum(e) => {
-                    let known = catalogue.enums.insert(e.name.node.clone(), read_enum(e, &item.docs));
+                    let known = catalogue
+                        .enums
+                        .insert(e.name.node.clone(), Enum { of_script: true, ..read_enum(e, &item.docs) });
                     self.errors.extend(known.map(|_| twice(&e.name.node, e.name.span)));
                 }
                 ItemKind::Point(p) => {
@@ -191,7 +193,7 @@ impl Added<'_> {
             Ok(point) => {
                 let catalogue = self.catalogue.to_mut();
                 // The functions that are found in the target are its words.
-                let functions = Enum { docs: Vec::new(), table: None, words: indexmap::IndexMap::new() };
+                let functions = Enum { docs: Vec::new(), table: None, words: indexmap::IndexMap::new(), of_script: true };
                 catalogue.enums.insert(name, functions);
                 catalogue.points.push(point);
             }

@@ -109,6 +109,8 @@ pub struct Enum {
     pub table: Option<String>,
     /// Names and numbers as the description lists them.
     pub words: IndexMap<String, i64>,
+    /// A script describes it, not the engine's description.
+    pub of_script: bool,
 }
 
 /// How a point's events come about.
@@ -578,7 +580,7 @@ pub(crate) fn read_enum(e: &ast::EnumDef, docs: &[String]) -> Enum {
         words.insert(v.name.node.clone(), n);
         next = n.saturating_add(1);
     }
-    Enum { docs: docs.to_vec(), table: e.table.as_ref().map(|t| t.node.clone()), words }
+    Enum { docs: docs.to_vec(), table: e.table.as_ref().map(|t| t.node.clone()), words, of_script: false }
 }
 
 fn read_condition(e: &ast::Expr) -> Result<Exports, Diagnostic> {

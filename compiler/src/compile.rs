@@ -143,6 +143,7 @@ fn run(
         timers,
         enums: catalogue.enums.clone(),
         structs: catalogue.structs.clone(),
+        reads: !added.reads.is_empty(),
     };
     Ok(Compiled { plan, warnings, reads: added.reads })
 }

@@ -28,6 +28,8 @@ pub struct Plan {
     pub enums: indexmap::IndexMap<String, Enum>,
     /// Structs of the engine.
     pub structs: indexmap::IndexMap<String, Struct>,
+    /// Memory is read as the script says, which nothing checks.
+    pub reads: bool,
 }
 
 /// A point as the script uses it.
@@ -535,8 +537,15 @@ impl Plan {
     /// Whether there is nothing to measure in a process without the engine: points of it are needed, or no others are there.
     pub fn needs_engine(&self) -> bool {
         let mut used = self.points.iter().filter(|p| p.used);
-        let needed = |p: &Point| !p.of_script && !(p.wanted && p.optional);
-        used.clone().any(needed) || !used.any(|p| p.of_script)
+        // One that only serves those that may be missing may be missing, too.
+        let optional = |p: &Point| !p.of_script && p.wanted && p.optional;
+        let serves = |id: PointId, q: &Point| q.within.contains(&id) || q.accums.iter().any(|a| a.of == id);
+        let served: Vec<&Point> = self.points.iter().filter(|p| p.used && optional(p)).collect();
+        let needed = |(id, p): (PointId, &Point)| {
+            let serves = !p.wanted && served.iter().any(|q| serves(id, q));
+            p.used && !p.of_script && !optional(p) && !serves
+        };
+        self.points.iter().enumerate().any(needed) || !used.any(|p| p.of_script)
     }
 
     /// Whether any table is shown by the script itself.

@@ -165,11 +165,17 @@ pub struct TeamLayout {
     pub cpu: i16,
 }
 
+/// Open calls of a thread, of one point, that are told from those that were left by an exception long ago. Deeper ones are
+/// counted as well; among them only a call of the same frame tells that one was left.
+pub const LEVELS: u32 = 16;
+
 /// Where a call of a function that a script names has what it needs of the calls around it.
 #[derive(Debug, Clone, Copy)]
 pub struct CallLayout {
     /// In the thread slot: how many calls of the point are open.
     pub depth: i16,
+    /// In the thread slot: when the open calls began, those [`LEVELS`] deeper in the places of others.
+    pub began: i16,
     /// In the thread slot: how long calls from within the one at hand took, [`ABSENT`] if that is not known.
     pub inner: i16,
     /// In the record: `depth` when it began.
@@ -279,11 +285,11 @@ impl Layout {
                     // Thread and stack pointer.
                     l.state_key = 16;
                     let depth = l.in_slot + 16;
-                    l.call = Some(CallLayout { depth, inner: depth + 8, at_depth, before });
+                    l.call = Some(CallLayout { depth, inner: depth + 8, began: depth + 16, at_depth, before });
                 }
                 slot += match p.template {
                     Template::Sequence => l.state_key + if p.team.is_some() { 8 } else { 0 },
-                    Template::Call => l.state_key + 16,
+                    Template::Call => l.state_key + 16 + 8 * LEVELS,
                     _ => l.size,
                 };
                 let mut at = 0;

@@ -337,6 +337,7 @@ mod tests {
             timers: Vec::new(),
             enums: indexmap::IndexMap::new(),
             structs: indexmap::IndexMap::new(),
+            reads: false,
         };
         let layout = Layout::new(&plan).unwrap();
         code(&asm.finish().unwrap(), &Names { plan: &plan, layout: &layout })

@@ -48,7 +48,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        if let (Some(value), false) = (self.constants.get(name), scope.inside) {
+        if let (Some(value), true) = (self.constants.get(name), self.is_of_script(scope)) {
             return self.copy(value, span);
         }
         if self.broken.contains(name) {
@@ -72,6 +72,11 @@ impl Resolver<'_> {
                 .at(span, "only constants and parameters here")
                 .help_near(name, self.constants.keys().map(String::as_str), "write a number or a $parameter")),
         }
+    }
+
+    /// Whether it stands in the script: not inside of a point of the engine's description.
+    pub(crate) fn is_of_script(&self, scope: Scope<'_>) -> bool {
+        !scope.inside || scope.point.is_some_and(|point| self.catalogue.points[point].of_script)
     }
 
     pub(super) fn argument(&self, point: PointId, name: &str, _span: Span) -> Option<(Type, Kind)> {

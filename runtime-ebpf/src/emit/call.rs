@@ -11,7 +11,7 @@ use profinfer_compiler::types::Mem;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
 use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
-use crate::layout::{ABSENT, CallLayout, MapId, PointCounter, record};
+use crate::layout::{ABSENT, CallLayout, LEVELS, MapId, PointCounter, record};
 use crate::target::cookie;
 
 impl Emit<'_> {
@@ -47,6 +47,9 @@ impl Emit<'_> {
         self.asm.store(RECORD, call.at_depth, R0);
         self.asm.alu_imm(Alu::Add, R0, 1);
         self.asm.store(SLOT, call.depth, R0);
+        self.asm.load(8, R3, RECORD, call.at_depth);
+        self.level(R3);
+        self.asm.store(R3, call.began, NOW);
         self.asm.load(8, R0, SLOT, call.inner);
         self.asm.store(RECORD, call.before, R0);
         self.asm.store_imm(SLOT, call.inner, 0);
@@ -59,17 +62,29 @@ impl Emit<'_> {
 
     /// A frame is where one was that never returned: it is gone, with all inside of it. How long those took is not known.
     fn never_left(&mut self, point: PointId, call: CallLayout) {
-        let some = self.asm.label();
+        let told = self.asm.label();
         self.asm.load(8, R2, SLOT, call.depth);
         self.asm.load(8, R3, RECORD, call.at_depth);
+        // One that it was in has returned since, and has counted it.
+        self.asm.jump_if(Jump::SLe, R2, R3, told);
+        self.asm.mov(R4, R3);
+        self.level(R4);
+        self.asm.load(8, R0, R4, call.began);
+        self.asm.load(8, R1, RECORD, record::START);
+        self.asm.jump_if(Jump::Ne, R0, R1, told);
         self.asm.store(SLOT, call.depth, R3);
         self.asm.alu(Alu::Sub, R2, R3);
-        self.asm.jump_if_imm(Jump::SGt, R2, 0, some);
-        self.asm.load_imm(R2, 1);
-        self.asm.place(some);
         self.cut(point);
         self.asm.load_imm(R0, ABSENT);
         self.asm.store(SLOT, call.inner, R0);
+        self.asm.place(told);
+    }
+
+    /// Turns a depth into the address in the slot from which its place among those that say when calls began is reached.
+    fn level(&mut self, depth: crate::insn::Reg) {
+        self.asm.alu_imm(Alu::And, depth, LEVELS as i32 - 1);
+        self.asm.alu_imm(Alu::Lsh, depth, 3);
+        self.asm.alu(Alu::Add, depth, SLOT);
     }
 
     /// `cut += r2`.

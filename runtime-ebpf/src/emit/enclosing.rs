@@ -37,6 +37,11 @@ impl Emit<'_> {
         base
     }
 
+    /// Whether calls of functions may look for the record of `of`.
+    pub(crate) fn encloses_calls(&self, of: PointId) -> bool {
+        self.plan.points.iter().any(|p| p.used && p.called.is_some() && p.within.contains(&of))
+    }
+
     /// `r0` = a word of the open record of `of`, absent if there is none; says that it may be.
     pub(crate) fn enclosing_word(&mut self, of: PointId, at: i16) -> bool {
         let (none, end) = (self.asm.label(), self.asm.label());

@@ -57,7 +57,9 @@ impl Target {
                     match files.near().iter().find_map(|m| name_table(m, symbol, &anchors)) {
                         Some(table) => table.into_iter().enumerate().map(|(n, w)| (n as i64, w)).collect(),
                         None => {
-                            assumed.push(name.clone());
+                            if e.of_script || plan.needs_engine() {
+                                assumed.push(name.clone());
+                            }
                             listed()
                         }
                     }

@@ -1,9 +1,11 @@
 //! The end: lets open steps finish, detaches, shows what is left, and says what was lost.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use profinfer_compiler::catalogue::Template;
-use profinfer_ebpf::layout::{MapId, PointCounter, record as record_layout};
+use profinfer_compiler::plan::Point;
+use profinfer_ebpf::layout::{LEVELS, MapId, PointCounter, record as record_layout};
 
 use super::show::OVER_LIMIT;
 use super::signals::{Signals, Wake};
@@ -93,7 +95,13 @@ impl Run<'_> {
         }
         let any = hits.iter().any(|n| *n > 0);
         // The check stays attached until every point has passed it: what had events has been checked.
-        end.layout = if self.checked || any { "checked" } else { "unchecked" }.to_owned();
+        let has_checks = self.plan.points.iter().any(|p| p.used && !p.checks.is_empty());
+        end.layout = match () {
+            () if !has_checks && !self.plan.reads => "none",
+            () if has_checks && (self.checked || any) => "checked",
+            () => "unchecked",
+        }
+        .to_owned();
         for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
             if p.wanted || hits[id] > 0 {
                 end.hits.insert(p.name.clone(), hits[id]);
@@ -132,11 +140,27 @@ impl Run<'_> {
         let steps: Vec<usize> = spans.iter().copied().filter(|id| self.plan.points[*id].step).collect();
         let looked_at = if steps.is_empty() { spans } else { steps };
         let mut open = 0;
-        for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used && p.template == Template::Call) {
-            if let Some(calls) = instance.map(MapId::State(id)) {
-                let start = record_layout::START as usize;
-                calls.for_each(|_, call| open += u64::from(call[start..start + 8] != [0; 8]))?;
-            }
+        let mut slots: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        let is_call = |p: &Point| p.used && p.template == Template::Call;
+        if let Some(threads) = instance.map(MapId::Threads).filter(|_| self.plan.points.iter().any(is_call)) {
+            threads.for_each(|thread, slot| {
+                slots.insert(thread.to_vec(), slot.to_vec());
+            })?;
+        }
+        for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| is_call(p)) {
+            let (Some(calls), Some(at)) = (instance.map(MapId::State(id)), instance.layout.points[id].call) else {
+                continue;
+            };
+            // Those that were left by an exception, and have been counted as cut, may lie there still.
+            calls.for_each(|frame, call| {
+                let began = word(call, record_layout::START);
+                let is_open = slots.get(&frame[..8]).is_some_and(|slot| {
+                    let depth = word(call, at.at_depth);
+                    let level = at.began + 8 * (depth % i64::from(LEVELS)) as i16;
+                    word(slot, at.depth) > depth && word(slot, level) == began
+                });
+                open += u64::from(began != 0 && is_open);
+            })?;
         }
         if let Some(threads) = instance.map(MapId::Threads) {
             threads.for_each(|_, slot| {
@@ -148,4 +172,10 @@ impl Run<'_> {
         }
         Ok(open)
     }
+}
+
+/// A number of 8 bytes in a slot or a record.
+fn word(bytes: &[u8], at: i16) -> i64 {
+    let at = at as usize;
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_ne_bytes)
 }
