@@ -8,6 +8,7 @@ pub mod cache;
 pub mod engine;
 pub mod lab;
 pub mod profinfer;
+pub mod program;
 pub mod routing;
 pub mod system;
 pub mod tracefs;

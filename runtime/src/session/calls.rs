@@ -84,7 +84,9 @@ pub fn find(called: &Called, template: Template, files: &Files) -> Result<Calls,
     for module in &modules {
         let found = match &called.function {
             Wanted::Named(name) if is_glob(name) => module.functions_where(|symbol| glob(name, symbol)),
-            Wanted::Named(name) => module.function(name).into_iter().collect(),
+            // An older version of it may be a function: nobody calls that.
+            Wanted::Named(name) if module.is_chosen_at_start(name) => Vec::new(),
+            Wanted::Named(name) => module.functions_where(|symbol| symbol == name),
             Wanted::At(address) => module.function_at(*address).into_iter().collect(),
         };
         all.extend(found.into_iter().map(|function| (Rc::clone(module), function)));
@@ -93,12 +95,12 @@ pub fn find(called: &Called, template: Template, files: &Files) -> Result<Calls,
         return Err(no_function(&called.function, &modules, names));
     }
     let mut calls = Calls::default();
-    let several = !matches!(&called.function, Wanted::Named(name) if !is_glob(name));
+    let several = all.len() > 1;
     for (module, function) in &all {
-        let same = all.iter().filter(|(_, f)| f.name == function.name).count();
-        let word = match same {
-            1 => function.name.clone(),
-            _ => format!("{}:{}", file_name(module), function.name),
+        let elsewhere = |(m, f): &(Rc<Module>, Function)| f.name == function.name && m.identity() != module.identity();
+        let word = match all.iter().any(elsewhere) {
+            false => function.name.clone(),
+            true => format!("{}:{}", file_name(module), function.name),
         };
         match probeable(module, function, template) {
             Ok(()) => calls.found.push(Call { module: Rc::clone(module), function: function.clone(), word }),

@@ -285,7 +285,9 @@ impl Module {
     /// Names of functions of this file that are not functions before the program starts: which one is meant is decided then.
     #[must_use]
     pub fn is_chosen_at_start(&self, name: &str) -> bool {
-        self.dynamic(name).is_some_and(|symbol| symbol.st_type() == STT_GNU_IFUNC)
+        let Some(table) = self.table(SHT_DYNSYM) else { return false };
+        let is_choice = |symbol: &Sym64<LE>| symbol.st_type() == STT_GNU_IFUNC && !symbol.is_undefined(LE);
+        table.iter().any(|s| is_choice(s) && super::symbols::name(&table, s) == Some(name.as_bytes()))
     }
 
     fn each_code<'m>(&'m self, mut f: impl FnMut(&'m str, &'m Sym64<LE>)) {
