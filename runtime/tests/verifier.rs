@@ -95,7 +95,7 @@ fn load(
 ) -> Result<usize, String> {
     let script = Script::parse(name, text);
     let (plan, _warnings) = script
-        .compile(description, &[])
+        .compile(description, &[], true)
         .map_err(|errors| profinfer_lang::render::human(&errors, &script.sources, false))?;
     let files = Files::recognise(std::slice::from_ref(description), std::slice::from_ref(engine));
     let (_, files) = files.ok_or("the engine is not recognised")?;
@@ -203,7 +203,7 @@ fn every_field_of_every_point_passes_the_verifier() {
                 format!("on {} where (has({field})) < count() >", point.name),
             ];
             // Not every type can be a key or be summed up; that the compiler says so is tested elsewhere.
-            let compiles = |text: &&String| Script::parse("x", text).compile(&bench.descriptions[0], &[]).is_ok();
+            let compiles = |text: &&String| Script::parse("x", text).compile(&bench.descriptions[0], &[], true).is_ok();
             let uses: Vec<&String> = uses.iter().filter(compiles).collect();
             fields += usize::from(!uses.is_empty());
             for text in uses {

@@ -1,5 +1,6 @@
 //! `profinfer list`: points with their fields, enums with their words; with a process, what that has of them.
 
+mod calls;
 mod fields;
 mod markdown;
 mod probes;
@@ -40,6 +41,13 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
         page.print()?;
         return Ok(0);
     }
+    if let Some(name) = &args.name
+        && let Some(kind) = calls::kind_of(name)
+    {
+        calls::write(&mut page, kind, name, args, &engines)?;
+        page.print()?;
+        return Ok(0);
+    }
     let (description, seen) = match args.pid {
         None => (&engines[0], None),
         Some(pid) => {
@@ -76,6 +84,11 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
         if let Some(seen) = seen {
             availability(page, column, id, seen);
         }
+    }
+    page.heading("functions");
+    let column = 2 + calls::KINDS.iter().map(|k| k.written.len()).max().unwrap_or(0) + 2;
+    for kind in &calls::KINDS {
+        page.entry(2, column, (Tone::Name, kind.written), &[(Tone::Plain, first_sentence(kind.doc))]);
     }
     page.heading("enums");
     let column = 2 + catalogue.enums.keys().map(String::len).max().unwrap_or(0) + 2;
