@@ -34,10 +34,9 @@ pub(crate) struct Added<'c> {
 pub(crate) fn added<'c>(program: &ast::Program, base: &'c Catalogue) -> Added<'c> {
     let adds = |item: &ast::Item| match &item.kind {
         ItemKind::Engine(_) | ItemKind::Struct(_) | ItemKind::Enum(_) | ItemKind::Point(_) => true,
-        kind => ats(kind).iter().any(|at| is_call(at)),
+        kind => ats(kind).iter().any(is_call),
     };
-    let mut added =
-        Added { catalogue: Cow::Borrowed(base), errors: Vec::new(), broken: Vec::new(), reads: Vec::new() };
+    let mut added = Added { catalogue: Cow::Borrowed(base), errors: Vec::new(), broken: Vec::new(), reads: Vec::new() };
     if program.items.iter().any(adds) {
         added.names(program, base);
         added.bodies(program);
@@ -107,9 +106,12 @@ impl Added<'_> {
             if taken || CALLS.contains(&name.node.as_str()) {
                 self.broken.push(name.node.clone());
                 self.errors.push(
-                    Diagnostic::error("PI0205", format!("there is {} {word} called `{}` already", article(word), name.node))
-                        .at(name.span, "a second one")
-                        .help("what the engine's description has cannot be replaced: give it another name"),
+                    Diagnostic::error(
+                        "PI0205",
+                        format!("there is {} {word} called `{}` already", article(word), name.node),
+                    )
+                    .at(name.span, "a second one")
+                    .help("what the engine's description has cannot be replaced: give it another name"),
                 );
                 continue;
             }
@@ -158,7 +160,8 @@ impl Added<'_> {
                         (Ok(point), Some(id)) => {
                             let follows = point.starts.iter().flat_map(|s| &s.args).any(|a| is_followed(&a.ty));
                             if follows {
-                                self.reads.push(reads(p.name.span, "follows pointers that only the script vouches for"));
+                                self.reads
+                                    .push(reads(p.name.span, "follows pointers that only the script vouches for"));
                             }
                             catalogue.points[id] = Point { docs: item.docs.clone(), of_script: true, ..point };
                         }
@@ -193,7 +196,8 @@ impl Added<'_> {
             Ok(point) => {
                 let catalogue = self.catalogue.to_mut();
                 // The functions that are found in the target are its words.
-                let functions = Enum { docs: Vec::new(), table: None, words: indexmap::IndexMap::new(), of_script: true };
+                let functions =
+                    Enum { docs: Vec::new(), table: None, words: indexmap::IndexMap::new(), of_script: true };
                 catalogue.enums.insert(name, functions);
                 catalogue.points.push(point);
             }
@@ -295,8 +299,7 @@ fn is_followed(ty: &Type) -> bool {
 /// threads that only work for one, their part of it.
 fn innermost_first(catalogue: &Catalogue) -> Vec<PointId> {
     let encloses = |p: &&Point| matches!(p.template, Template::Span | Template::Sequence) && p.variant.is_none();
-    let mut all: Vec<(PointId, &Point)> =
-        catalogue.points.iter().enumerate().filter(|(_, p)| encloses(p)).collect();
+    let mut all: Vec<(PointId, &Point)> = catalogue.points.iter().enumerate().filter(|(_, p)| encloses(p)).collect();
     all.sort_by_key(|(_, p)| (p.team.is_some(), std::cmp::Reverse(p.within.len())));
     all.into_iter().map(|(id, _)| id).collect()
 }
@@ -318,7 +321,8 @@ fn written(text: &str, span: Span) -> Result<(String, Wanted), Diagnostic> {
     let function = match function.strip_prefix('+') {
         _ if function.is_empty() => return Err(bad("no function behind the `:`")),
         Some(address) => {
-            let digits = address.strip_prefix("0x").ok_or_else(|| bad("an address is written in hexadecimal, +0x1234"))?;
+            let digits =
+                address.strip_prefix("0x").ok_or_else(|| bad("an address is written in hexadecimal, +0x1234"))?;
             Wanted::At(u64::from_str_radix(digits, 16).map_err(|_| bad("not an address"))?)
         }
         None => Wanted::Named(function.to_owned()),

@@ -226,8 +226,8 @@ fn stands_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
         return Some(twice(word, name.span).note(first.name.span, "the first one"));
     }
     let word = last_word(word);
-    let is_point = [LATER_POINTS, &CALLS].iter().any(|w| w.contains(&word))
-        || resolver.catalogue().point(word).is_some();
+    let is_point =
+        [LATER_POINTS, &CALLS].iter().any(|w| w.contains(&word)) || resolver.catalogue().point(word).is_some();
     is_point.then(|| {
         Diagnostic::error("PI0205", format!("there is a point called `{word}` already"))
             .at(name.span, "a second one")

@@ -32,7 +32,9 @@ fn reads(outcome: Outcome) -> Vec<String> {
 
 #[test]
 fn a_function_becomes_a_point() {
-    let plan = plan("on enter(\"libfoo.so:step\") < count() >\non span(\"exe:run*\", n: i32, p: ptr, ret: u8) < sum(dur) by n >");
+    let plan = plan(
+        "on enter(\"libfoo.so:step\") < count() >\non span(\"exe:run*\", n: i32, p: ptr, ret: u8) < sum(dur) by n >",
+    );
     let calls = calls(&plan);
     assert_eq!(calls.len(), 2);
     let [enter, span] = [calls[0], calls[1]];
@@ -146,7 +148,8 @@ fn pointers_that_are_followed_need_trust() {
     assert_eq!(reads(compile(point)), ["mine"]);
     let engine = "on enter(\"exe:f\", t: ptr(ggml_tensor)) < count() by t.name >";
     assert_eq!(reads(compile(engine)), ["ptr(ggml_tensor)"], "that it is one is what the script says");
-    let none = "enum kind { a, b }\npoint mine : span { start \"f\" (k: enum(kind)) let k = k }\non mine < count() by k >";
+    let none =
+        "enum kind { a, b }\npoint mine : span { start \"f\" (k: enum(kind)) let k = k }\non mine < count() by k >";
     assert_eq!(reads(compile(none)), Vec::<String>::new());
 }
 

@@ -52,7 +52,8 @@ impl Program {
     #[track_caller]
     pub fn start(file: &Path, arguments: &[&str]) -> Program {
         let mut command = Command::new(file);
-        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().or_fail("it starts");
+        let mut child =
+            command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().or_fail("it starts");
         let stdout = BufReader::new(child.stdout.take().or_fail("its stdout"));
         let mut program = Program { stdin: child.stdin.take(), child, stdout };
         program.answers("ready");

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use profinfer_lang::ast::{
-    At, AtArg, Clause, ClauseHead, Expr, ExprKind, GroupKind, Ident, Item, ItemKind, PointDef, PointStmtKind, ShowOption,
-    TypeRef,
+    At, AtArg, Clause, ClauseHead, Expr, ExprKind, GroupKind, Ident, Item, ItemKind, PointDef, PointStmtKind,
+    ShowOption, TypeRef,
 };
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
@@ -180,7 +180,9 @@ impl Rename<'_> {
         let Some(of) = &mut ty.of else { return };
         let full = match of.node.split_once('.') {
             None if self.names.has(&of.node, Use::Type) => Some(self.names.full(&of.node)),
-            Some((module, name)) if self.modules.contains_key(module) => self.of_module(module, name, Use::Type, of.span),
+            Some((module, name)) if self.modules.contains_key(module) => {
+                self.of_module(module, name, Use::Type, of.span)
+            }
             _ => None,
         };
         if let Some(full) = full {
@@ -299,7 +301,9 @@ impl Rename<'_> {
                     Use::Call => format!("call it: {module}.{member}(…)"),
                     Use::Value => format!("write it as a value: {module}.{member}"),
                     Use::Point => format!("write it behind `on`: on {module}.{member} < count() >"),
-                    Use::Type => format!("write it as the type of something: ptr({module}.{member}), enum({module}.{member})"),
+                    Use::Type => {
+                        format!("write it as the type of something: ptr({module}.{member}), enum({module}.{member})")
+                    }
                 }));
                 self.links.broken.insert(full.clone());
             }

@@ -2,8 +2,8 @@
 //!
 //! The stack pointer tells the calls of a thread apart: at the entry it is what it is at every return instruction of the
 //! same frame. So open records are kept under thread and stack pointer. The thread's slot counts how deep it is; where the
-//! frame that returns is not the deepest one, those inside of it were left by an exception or a jump, and are counted as
-//! cut.
+//! frame that returns is not the deepest one, those inside of it were left by an exception or a jump, and how long they took
+//! is not known. User space counts them: they are what began, did not end, and is not open.
 
 use profinfer_compiler::typed::{CallValue, PointId};
 use profinfer_compiler::types::Mem;
@@ -37,7 +37,7 @@ impl Emit<'_> {
         self.now();
         self.asm.load(8, R0, RECORD, record::START);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, fresh);
-        self.never_left(point, call);
+        self.never_left(call);
         self.asm.place(fresh);
         let (outer, fail) = (self.failed, self.asm.label());
         self.failed = fail;
@@ -61,11 +61,11 @@ impl Emit<'_> {
     }
 
     /// A frame is where one was that never returned: it is gone, with all inside of it. How long those took is not known.
-    fn never_left(&mut self, point: PointId, call: CallLayout) {
+    fn never_left(&mut self, call: CallLayout) {
         let told = self.asm.label();
         self.asm.load(8, R2, SLOT, call.depth);
         self.asm.load(8, R3, RECORD, call.at_depth);
-        // One that it was in has returned since, and has counted it.
+        // One that it was in has returned since, and knows.
         self.asm.jump_if(Jump::SLe, R2, R3, told);
         self.asm.mov(R4, R3);
         self.level(R4);
@@ -73,8 +73,6 @@ impl Emit<'_> {
         self.asm.load(8, R1, RECORD, record::START);
         self.asm.jump_if(Jump::Ne, R0, R1, told);
         self.asm.store(SLOT, call.depth, R3);
-        self.asm.alu(Alu::Sub, R2, R3);
-        self.cut(point);
         self.asm.load_imm(R0, ABSENT);
         self.asm.store(SLOT, call.inner, R0);
         self.asm.place(told);
@@ -87,18 +85,10 @@ impl Emit<'_> {
         self.asm.alu(Alu::Add, depth, SLOT);
     }
 
-    /// `cut += r2`.
-    fn cut(&mut self, point: PointId) {
-        let word = self.layout.point_counter(point, PointCounter::Cut);
-        self.asm.load_map_value(R0, MapId::Counters, word * 8);
-        self.asm.atomic_add(R0, 0, R2);
-    }
-
     /// A call returns.
     pub(crate) fn call_stop(&mut self, point: PointId, end: Label) {
         let Some(call) = self.layout.points[point].call else { return };
-        let (gone, whole, known, unknown) =
-            (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
+        let (gone, known, unknown) = (self.asm.label(), self.asm.label(), self.asm.label());
         self.thread_slot(end, false);
         self.frame_key(point);
         self.frame_lookup(point);
@@ -116,10 +106,7 @@ impl Emit<'_> {
         self.asm.store(SLOT, call.depth, R3);
         self.asm.alu(Alu::Sub, R2, R3);
         self.asm.alu_imm(Alu::Sub, R2, 1);
-        self.asm.jump_if_imm(Jump::SLe, R2, 0, whole);
-        self.cut(point);
-        self.asm.jump(unknown);
-        self.asm.place(whole);
+        self.asm.jump_if_imm(Jump::SGt, R2, 0, unknown);
         self.asm.load(8, R0, SLOT, call.inner);
         self.asm.load_imm(R1, ABSENT);
         self.asm.jump_if(Jump::Eq, R0, R1, unknown);

@@ -71,7 +71,7 @@ impl Files {
     /// The files of a process in which no engine is looked for, its program first; none if it has none.
     pub fn without_engine(modules: &[Rc<Module>], process: &Process) -> Option<Self> {
         let mut files = Self { modules: modules.to_vec(), near: modules.len(), program: process.program() };
-        files.modules.sort_by_key(|m| !files.program.as_deref().is_some_and(|p| p == m.path()));
+        files.modules.sort_by_key(|m| files.program.as_deref().is_none_or(|p| p != m.path()));
         (!files.modules.is_empty()).then_some(files)
     }
 

@@ -34,7 +34,9 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
     let Some((description, mapped)) = Files::recognise(engines, &looked.modules) else {
         page.entry(2, COLUMN, (Tone::Plain, "engine"), &[(Tone::Bad, "none recognised")]);
         wrong.push(format!("{}.", looked.no_engine(engines)));
-        wrong.push("A script that has enter(\"lib:func\") and span(\"lib:func\") points only needs no engine.".to_owned());
+        wrong.push(
+            "A script that has enter(\"lib:func\") and span(\"lib:func\") points only needs no engine.".to_owned(),
+        );
         wrong.push(
             "If the engine is loaded later, `profinfer --wait --pid N` waits for it. An engine that is linked \
              statically and stripped has no names to be found by; a build with symbols has."

@@ -75,7 +75,13 @@ pub(super) fn own(kind: &Kind) -> Vec<FieldText> {
 }
 
 /// Writes what there is to say of `name`; the exit code.
-pub(super) fn write(page: &mut Page, kind: &Kind, name: &str, args: &ListArgs, engines: &[Description]) -> Result<(), u8> {
+pub(super) fn write(
+    page: &mut Page,
+    kind: &Kind,
+    name: &str,
+    args: &ListArgs,
+    engines: &[Description],
+) -> Result<(), u8> {
     page.heading(&format!("point {}", if name == kind.word { kind.written } else { name }));
     page.line(2, Tone::Plain, kind.doc);
     page.line(

@@ -10,6 +10,7 @@ use profinfer_ebpf::layout::{LEVELS, MapId, PointCounter, record as record_layou
 use super::show::OVER_LIMIT;
 use super::signals::{Signals, Wake};
 use super::{Run, RunError, Sink, gate};
+use crate::kernel::KernelError;
 use crate::record::{End, Record, Silent};
 use crate::session::instance::Instance;
 use crate::session::watch::Watch;
@@ -80,7 +81,16 @@ impl Run<'_> {
                 hits[id] += counter(PointCounter::Events);
                 lose("failed_read", counter(PointCounter::FailedRead));
                 lose("no_room", counter(PointCounter::NoRoom));
-                lose("cut", if p.wanted { counter(PointCounter::Cut) } else { 0 });
+                let cut = match is_call(p) {
+                    // Of what began, all that is not told otherwise.
+                    true => {
+                        let told = [PointCounter::Events, PointCounter::FailedRead, PointCounter::NoRoom].map(counter);
+                        let told = told.iter().sum::<u64>() + open_calls(instance, id)?;
+                        counter(PointCounter::Hits).saturating_sub(told)
+                    }
+                    false => counter(PointCounter::Cut),
+                };
+                lose("cut", if p.wanted { cut } else { 0 });
             }
             for table in 0..self.plan.tables.len() {
                 for (cause, n) in instance.table_drops(table) {
@@ -115,7 +125,9 @@ impl Run<'_> {
             }
             if hits[id] == 0 && p.wanted {
                 let reason = match (&p.silent, any) {
-                    (Some(reason), _) if p.called.is_some() && self.instances.iter().any(|i| i.facts.has(id)) => reason.clone(),
+                    (Some(reason), _) if p.called.is_some() && self.instances.iter().any(|i| i.facts.has(id)) => {
+                        reason.clone()
+                    }
                     _ if p.called.is_some() => "no process has the function".to_owned(),
                     (Some(reason), true) => reason.clone(),
                     _ if self.instances.is_empty() => "no engine was loaded".to_owned(),
@@ -140,27 +152,8 @@ impl Run<'_> {
         let steps: Vec<usize> = spans.iter().copied().filter(|id| self.plan.points[*id].step).collect();
         let looked_at = if steps.is_empty() { spans } else { steps };
         let mut open = 0;
-        let mut slots: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
-        let is_call = |p: &Point| p.used && p.template == Template::Call;
-        if let Some(threads) = instance.map(MapId::Threads).filter(|_| self.plan.points.iter().any(is_call)) {
-            threads.for_each(|thread, slot| {
-                slots.insert(thread.to_vec(), slot.to_vec());
-            })?;
-        }
         for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| is_call(p)) {
-            let (Some(calls), Some(at)) = (instance.map(MapId::State(id)), instance.layout.points[id].call) else {
-                continue;
-            };
-            // Those that were left by an exception, and have been counted as cut, may lie there still.
-            calls.for_each(|frame, call| {
-                let began = word(call, record_layout::START);
-                let is_open = slots.get(&frame[..8]).is_some_and(|slot| {
-                    let depth = word(call, at.at_depth);
-                    let level = at.began + 8 * (depth % i64::from(LEVELS)) as i16;
-                    word(slot, at.depth) > depth && word(slot, level) == began
-                });
-                open += u64::from(began != 0 && is_open);
-            })?;
+            open += open_calls(instance, id)?;
         }
         if let Some(threads) = instance.map(MapId::Threads) {
             threads.for_each(|_, slot| {
@@ -172,6 +165,35 @@ impl Run<'_> {
         }
         Ok(open)
     }
+}
+
+/// Whether its events are the calls of a function that the script names.
+fn is_call(p: &Point) -> bool {
+    p.used && p.template == Template::Call
+}
+
+/// Calls that have begun and may still return.
+fn open_calls(instance: &Instance, id: usize) -> Result<u64, KernelError> {
+    let (Some(threads), Some(calls)) = (instance.map(MapId::Threads), instance.map(MapId::State(id))) else {
+        return Ok(0);
+    };
+    let Some(at) = instance.layout.points[id].call else { return Ok(0) };
+    let mut slots: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    threads.for_each(|thread, slot| {
+        slots.insert(thread.to_vec(), slot.to_vec());
+    })?;
+    let mut open = 0;
+    // Those that were left by an exception may lie there still.
+    calls.for_each(|frame, call| {
+        let began = word(call, record_layout::START);
+        let is_open = slots.get(&frame[..8]).is_some_and(|slot| {
+            let depth = word(call, at.at_depth);
+            let level = at.began + 8 * (depth % i64::from(LEVELS)) as i16;
+            word(slot, at.depth) > depth && word(slot, level) == began
+        });
+        open += u64::from(began != 0 && is_open);
+    })?;
+    Ok(open)
 }
 
 /// A number of 8 bytes in a slot or a record.
