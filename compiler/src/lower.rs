@@ -147,6 +147,13 @@ impl<'a> Lowering<'a> {
         })
     }
 
+    /// Whether what a script makes of an enclosing event has a value where there is none: it cannot be kept in that one's
+    /// record then. A field of that event is absent as a whole.
+    fn is_script_on_enclosing(&self, e: &Typed, owner: PointId, point: PointId) -> bool {
+        let turns = matches!(e.kind, Kind::Not(_) | Kind::If(_) | Kind::First(_));
+        owner != point && e.name.is_none() && turns && self.points[point].of_script
+    }
+
     /// As [`need`](Self::need), for an expression of the script: faults of the description are told at it.
     fn need_for(&mut self, id: PointId, e: &Typed) -> Result<(), Diagnostic> {
         let name = format!("`{}`", self.points[id].name);
@@ -157,11 +164,17 @@ impl<'a> Lowering<'a> {
     pub(crate) fn close(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
         match e.stage() {
             Stage::Const => return self.open(e),
+            Stage::Open(owner) if self.is_script_on_enclosing(e, owner, point) => {}
             Stage::Open(owner) => {
                 self.need_for(owner, e)?;
                 let value = CaptureValue::Number(self.open(e)?);
                 let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
-                return Ok(Expr::Capture(owner, i));
+                let held = Expr::Capture(owner, i);
+                // Of what is not there nothing holds.
+                let is_truth =
+                    e.ty == Type::Bool && e.name.is_none() && !matches!(e.kind, Kind::Load { .. } | Kind::Arg(..));
+                let outside = owner != point && self.points[point].of_script;
+                return Ok(if is_truth && outside { Expr::First(vec![held, Expr::Const(0)]) } else { held });
             }
             Stage::User => return Err(cannot(e)),
             Stage::Close => {}

@@ -80,6 +80,25 @@ fn an_engine_is_needed_for_what_encloses_the_call() {
     }
 }
 
+/// What holds of an enclosing event holds of none where there is none, and that is a value.
+#[test]
+fn where_nothing_encloses_a_call_conditions_are_false() {
+    let key = |text: &str| {
+        let plan = plan(text);
+        format!("{:?}", plan.tables[0].key[0].source)
+    };
+    for e in ["has(phase)", "(phase = decode)", "(n_tokens > 1 and phase = decode)"] {
+        let key = key(&format!("on enter(\"exe:f\") < count() by k = {e} >"));
+        assert!(key.starts_with("Number(First([Capture(") && key.ends_with("Const(0)]))"), "{e}: {key}");
+    }
+    let not = key("on enter(\"exe:f\") < count() by k = (not has(phase)) >");
+    assert!(not.starts_with("Number(Not(First([Capture("), "{not}");
+    let first = key("on enter(\"exe:f\") < count() by k = first(n_tokens, 0) >");
+    assert!(first.starts_with("Number(First([Capture("), "{first}");
+    let phase = key("on enter(\"exe:f\") < count() by k = phase >");
+    assert!(phase.starts_with("Number(Capture("), "a field of the event is absent as a whole: {phase}");
+}
+
 #[test]
 fn functions_have_fields_of_their_own() {
     for fine in [

@@ -58,6 +58,9 @@ KEPT long lands(long i) { sink = i; return i + 1; }
 /* Once: it goes on in `lands`, and returns nothing of its own. */
 KEPT long jumps(long i) { sink = i; return lands(i); }
 
+/* Never. Its bytes are no instructions. */
+__asm__(".globl garbled\n.type garbled, @function\ngarbled: .byte 0x06, 0x06, 0x06, 0xc3\n.size garbled, . - garbled\n");
+
 static void *worker(void *rounds) {
     prctl(PR_SET_NAME, "worker");
     for (long i = 0; i < (long)rounds; i++) {
@@ -350,6 +353,10 @@ fn a_function_is_found_by_its_address_or_a_glob() {
     };
     refused("enter(\"exe:handel\")", &["no function handel", "server", "handle", "`?`"]);
     refused("span(\"exe:han\")", &["no function han", "there is handle"]);
+    refused("span(\"exe:garbled\")", &["garbled", "cannot be probed"]);
+    refused("span(\"exe:garbled\")?", &["garbled", "cannot be probed"]);
+    // The program calls it, and has it from another file.
+    refused("enter(\"exe:fgets\")", &["no function fgets"]);
     refused("enter(\"libnone.so:f\")", &["no file", "libnone.so", "libc.so.6"]);
     refused("enter(\"libcc:malloc\")", &["no file", "libcc", "libc.so.6"]);
     refused(&format!("enter(\"exe:+{:#x}\")", address + 1), &["no function begins at"]);
@@ -357,6 +364,39 @@ fn a_function_is_found_by_its_address_or_a_glob() {
     refused("enter(\"libc:*\")?", &["functions", "1000", "narrower"]);
     refused("ggml_op", &["engine"]);
     refused("enter(\"exe:handle\")< count() by phase > on llama_ubatch", &["engine"]);
+    program.quit();
+}
+
+#[test]
+fn what_cannot_be_probed_of_a_glob_is_told() {
+    let lab = Lab::new();
+    let (_, mut program) = server(&lab);
+    let report = observe(&mut program, "on span(\"exe:*a*\") < n = count() by func into a >", &[]);
+    let counted = report.table("a").by("func", "n");
+    assert_eq!(counted["handle"], ROUNDS, "{counted:?}");
+    assert!(!counted.contains_key("garbled") && report.stderr.contains("goes without garbled"), "{}", report.stderr);
+    program.quit();
+}
+
+#[test]
+fn list_plan_and_doctor_tell_of_functions() {
+    let lab = Lab::new();
+    let (file, program) = server(&lab);
+    let pid = program.pid().to_string();
+    let says = |arguments: &[&str], code: i32, words: &[&str]| {
+        let output = Profinfer::run(arguments.iter().copied().chain(["--pid", &pid]));
+        assert_eq!(output.code, Some(code), "{arguments:?}: {}{}", output.stdout, output.stderr);
+        let said = output.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        words.iter().for_each(|word| assert!(said.contains(word), "no {word:?} in {said}"));
+    };
+    let handle = format!("handle at {:#x} in server", address_of(&file, "handle"));
+    says(&["list", "span(\"exe:h*\")"], 0, &["stands for 1 function in server", &handle, "self duration", "ret int"]);
+    says(&["list", "enter(\"libc.so:maloc\")"], 0, &["missing", "no function maloc in libc.so.6; there is malloc"]);
+    let script = "on span(\"exe:fib\", n: i32) < sum(self) by n >";
+    says(&["plan", "-e", script], 0, &["the script needs none", "fib in server", "return of fib in server", "`ret`:"]);
+    says(&["plan", "-e", "on span(\"exe:fob\") < count() >"], 3, &["no function fob in server; there is fib"]);
+    says(&["plan", "-e", "on span(\"exe:fob\")? < count() >"], 0, &["the script goes on without"]);
+    says(&["doctor"], 3, &["enter and span can name", "points only needs no engine"]);
     program.quit();
 }
 
@@ -431,7 +471,8 @@ fn functions_of_an_engine_are_as_its_points(kind: Kind) {
          on enter(\"{library}:ggml_barrier\") < n = count() by tid into barriers >
          on enter(\"{library}:ggml_barrier\") < n = count() by op into first >
          on enter(\"{library}:ggml_barrier\") < n = count() by op = ggml_work.op, ith = ggml_work.ith into each >
-         on ggml_op < n = count() by op into ops >"
+         on ggml_op < n = count() by op into ops >
+         on enter(\"libc.so:malloc\") < n = count() by inside = has(phase), outside = (not has(phase)) into mallocs >"
     );
     let plain = |symbol| Probe { symbol, fetch: "", filter: None };
     let witness = Watch::new(engine.pid(), &[plain("ggml_graph_compute"), plain("ggml_barrier")]);
@@ -454,6 +495,9 @@ fn functions_of_an_engine_are_as_its_points(kind: Kind) {
         let (t, p) = (whole(a, "t") as f64, whole(b, "t") as f64);
         assert!((t / p - 1.0).abs() <= 0.005, "{t} and {p} ns");
     }
+    let mallocs = report.table("mallocs").by("inside", "n");
+    assert_eq!(report.table("mallocs").rows.len(), 2, "either inside or outside: {mallocs:?}");
+    assert!(mallocs["true"] > 0 && mallocs["false"] > 0, "inside of micro-batches and outside: {mallocs:?}");
     // Each thread comes to as many barriers as the kernel says, each inside of a step or at the graph's edges.
     let barriers = report.table("barriers").by("tid", "n");
     let mut expected = std::collections::BTreeMap::new();

@@ -293,7 +293,9 @@ impl Module {
     fn each_code<'m>(&'m self, mut f: impl FnMut(&'m str, &'m Sym64<LE>)) {
         for kind in [SHT_DYNSYM, SHT_SYMTAB] {
             let Some(table) = self.table(kind) else { continue };
-            for symbol in table.symbols().iter().filter(|symbol| self.is_code(symbol)) {
+            // What the file takes from another one is listed there, too.
+            let defined = table.symbols().iter().filter(|symbol| !symbol.is_undefined(LE));
+            for symbol in defined.filter(|symbol| self.is_code(symbol)) {
                 let name = super::symbols::name(&table, symbol).and_then(|name| str::from_utf8(name).ok());
                 if let Some(name) = name.filter(|name| !name.ends_with(".cold") && !name.contains(".cold.")) {
                     f(name, symbol);
