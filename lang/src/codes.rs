@@ -77,7 +77,7 @@ codes! {
     PI0207 "no such word in the enum",
     PI0208 "a parameter's value does not fit",
     PI0209 "the script has no such parameter",
-    PI0210 "an engine description is wrong",
+    PI0210 "a description of an engine or a type is wrong",
     PI0211 "a definition needs itself, or too much comes of it",
     PI0212 "the point is never inside of that one",
     PI0213 "not known yet",

@@ -242,6 +242,8 @@ fn arguments_and_results_are_read_right() {
         on span(\"exe:jumps\", i: i64) < n = count(), absent = sum(not has(ret)) into jumps >
         on span(\"exe:lands\", i: i64) where (ret = i + 1) < n = count() into lands >
         on span(\"exe:fib\", n: i32, ret: i32) < calls = count() by n, ret into fib >
+        point own : span { start \"handle\" (r: ptr(request), n: i32) let kind = r.kind let n = n }
+        on own(kind = 1..2) < calls = count(), sum(n) into own >
     ";
     Profinfer::run(["-e", script, "--pid", &program.pid().to_string()]).failed(1, &["PI0224", "--unsafe"]);
     let report = observe(&mut program, script, &["--unsafe"]);
@@ -261,6 +263,8 @@ fn arguments_and_results_are_read_right() {
         assert_eq!((whole(row, "n"), whole(row, "arg1"), whole(row, "big")), (200, 200, 1 << 40));
         assert_eq!((&row["r.name"], &row["func"], &row["comm"]), (&"hello".into(), &"handle".into(), &"server".into()));
     }
+    let row = report.table("own").only().clone();
+    assert_eq!((whole(&row, "calls"), whole(&row, "sum(n)")), (ROUNDS / 2, 200 * ROUNDS / 2));
     let row = report.table("some").only().clone();
     assert_eq!((whole(&row, "n"), whole(&row, "i")), (10, (10..20).sum()));
     let row = report.table("jumps").only().clone();
@@ -468,6 +472,8 @@ fn functions_of_an_engine_are_as_its_points(kind: Kind) {
          on span(\"{library}:ggml_graph_compute\", g: ptr(graph), ret: i32)
            < n = count(), t = sum(dur), s = sum(self), bad = sum((ret != 0)) by nodes = g.n_nodes, phase into named >
          on ggml_graph < n = count(), t = sum(dur) by nodes = n_nodes, phase into points >
+         point mine : span {{ start \"ggml_graph_compute\" (g: ptr(graph)) within llama_ubatch let nodes = g.n_nodes }}
+         on mine < n = count() by nodes, phase into mine >
          on enter(\"{library}:ggml_barrier\") < n = count() by tid into barriers >
          on enter(\"{library}:ggml_barrier\") < n = count() by op into first >
          on enter(\"{library}:ggml_barrier\") < n = count() by op = ggml_work.op, ith = ggml_work.ith into each >
@@ -484,6 +490,11 @@ fn functions_of_an_engine_are_as_its_points(kind: Kind) {
     let seen = |probe: usize| hits.iter().filter(|h| h.probe == probe).count() as u64;
     assert_eq!(seen(0), TOKENS, "the witness");
     let (named, points) = (report.table("named"), report.table("points"));
+    // A point of the script's own stands beside the engine's.
+    for (a, b) in report.table("mine").rows.iter().zip(&points.rows) {
+        assert_eq!((&a["nodes"], &a["phase"], &a["n"]), (&b["nodes"], &b["phase"], &b["n"]));
+    }
+    assert_eq!(report.table("mine").total("n"), TOKENS);
     assert_eq!(named.total("n"), seen(0));
     assert_eq!(named.total("bad"), 0, "it succeeds");
     assert_eq!(named.rows.len(), points.rows.len(), "{named:?} {points:?}");
