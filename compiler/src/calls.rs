@@ -268,7 +268,7 @@ impl Resolver<'_> {
             return Err(aggregate(n, span));
         }
         // A definition of the engine knows nothing of the script's functions.
-        let of_script = self.fns.get(n).filter(|_| !scope.inside);
+        let of_script = self.fns.get(n).filter(|_| self.is_of_script(scope));
         let Some(f) = of_script.or_else(|| self.catalogue().fns.get(n)) else {
             let names = SCALARS.iter().copied().chain(self.fns.keys().chain(self.aggs.keys()).map(String::as_str));
             return Err(Diagnostic::error("PI0206", format!("no function is called `{n}`"))

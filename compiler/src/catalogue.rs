@@ -6,7 +6,7 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::faults::twice;
-use crate::typed::PointId;
+use crate::typed::{CallValue, PointId};
 use crate::types::{Mem, Type};
 
 /// The longest text of a struct that is read, in bytes.
@@ -109,6 +109,8 @@ pub struct Enum {
     pub table: Option<String>,
     /// Names and numbers as the description lists them.
     pub words: IndexMap<String, i64>,
+    /// A script describes it, not the engine's description.
+    pub of_script: bool,
 }
 
 /// How a point's events come about.
@@ -122,19 +124,21 @@ pub enum Template {
     Sequence,
     /// One event for each element of a matrix, at the entry.
     Rows,
+    /// As [`Span`](Self::Span), with an event of its own for calls from within a call: what scripts name by function.
+    Call,
 }
 
 impl Template {
     /// Whether its events take time.
     pub fn lasts(self) -> bool {
-        matches!(self, Self::Span | Self::Sequence)
+        matches!(self, Self::Span | Self::Sequence | Self::Call)
     }
 
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Enter => "enter",
-            Self::Span => "span",
+            Self::Span | Self::Call => "span",
             Self::Sequence => "sequence",
             Self::Rows => "rows",
         }
@@ -178,13 +182,17 @@ pub struct Point {
     pub silent: Option<String>,
     /// Its fields.
     pub fields: IndexMap<String, Field>,
+    /// A script describes it, not the engine's description.
+    pub of_script: bool,
+    /// The function that a script names, where it is made of `enter("lib:f")` or `span("lib:f")`.
+    pub called: Option<Called>,
     /// Where it is described.
     pub span: Span,
 }
 
 impl Point {
     /// A point of which nothing is known yet.
-    fn empty(name: &ast::Ident, template: Template) -> Self {
+    pub(crate) fn empty(name: &ast::Ident, template: Template) -> Self {
         Self {
             name: name.node.clone(),
             docs: Vec::new(),
@@ -203,9 +211,44 @@ impl Point {
             never: Vec::new(),
             silent: None,
             fields: IndexMap::new(),
+            of_script: false,
+            called: None,
             span: name.span,
         }
     }
+}
+
+impl Point {
+    /// What is known of a call by this name, where the point is a function that a script names.
+    pub fn call_value(&self, name: &str) -> Option<(CallValue, Type)> {
+        let called = self.called.as_ref()?;
+        match (name, &called.returned) {
+            ("func", _) => Some((CallValue::Function, Type::Enum(self.name.clone()))),
+            ("ret", Some((mem, ty))) => Some((CallValue::Returned(*mem), ty.clone())),
+            ("self", Some(_)) => Some((CallValue::Own, Type::Duration)),
+            _ => None,
+        }
+    }
+}
+
+/// A function as `enter` and `span` of a script name it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Called {
+    /// The file: its name without folders as a glob, or `exe`.
+    pub library: String,
+    /// The function in it.
+    pub function: Wanted,
+    /// What it returns, and how that lies in its register; none for `enter`.
+    pub returned: Option<(Mem, Type)>,
+}
+
+/// Which function of a file is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// Those whose symbol matches this glob.
+    Named(String),
+    /// The one that begins at this address, as the file's symbol table counts.
+    At(u64),
 }
 
 /// A function at whose entry an event begins.
@@ -228,6 +271,8 @@ pub struct Arg {
     pub ty: Type,
     /// How much of the register it is.
     pub mem: Mem,
+    /// Which register: its position among the function's arguments.
+    pub position: usize,
 }
 
 /// A function at whose entry or return instructions an open event ends.
@@ -302,26 +347,7 @@ impl Catalogue {
                         Err(d) => errors.push(d),
                     }
                 }
-                ast::ItemKind::Struct(s) => {
-                    let fields: IndexMap<String, Placed> = s
-                        .fields
-                        .iter()
-                        .filter_map(|f| match c.type_of(&f.ty) {
-                            Ok(ty) => {
-                                let mem = mem_of(&f.ty);
-                                Some((f.name.node.clone(), Placed { ty, mem, offset: f.offset.node }))
-                            }
-                            Err(d) => {
-                                errors.push(d);
-                                None
-                            }
-                        })
-                        .collect();
-                    match c.layout_of(s, fields) {
-                        Ok(layout) => c.structs[&s.name.node].layouts.push(layout),
-                        Err(d) => errors.push(d),
-                    }
-                }
+                ast::ItemKind::Struct(s) => c.read_struct(s, &mut errors),
                 ast::ItemKind::Fn(f) => {
                     let known = c.fns.insert(f.name.node.clone(), f.clone());
                     errors.extend(known.map(|_| twice(&f.name.node, f.name.span)));
@@ -341,6 +367,28 @@ impl Catalogue {
             }
         }
         if errors.is_empty() { Ok(c) } else { Err(errors) }
+    }
+
+    /// Adds a layout to a struct whose name is known.
+    pub(crate) fn read_struct(&mut self, s: &ast::StructDef, errors: &mut Vec<Diagnostic>) {
+        let fields: IndexMap<String, Placed> = s
+            .fields
+            .iter()
+            .filter_map(|f| match self.type_of(&f.ty) {
+                Ok(ty) => {
+                    let mem = mem_of(&f.ty);
+                    Some((f.name.node.clone(), Placed { ty, mem, offset: f.offset.node }))
+                }
+                Err(d) => {
+                    errors.push(d);
+                    None
+                }
+            })
+            .collect();
+        match self.layout_of(s, fields) {
+            Ok(layout) => self.structs[&s.name.node].layouts.push(layout),
+            Err(d) => errors.push(d),
+        }
     }
 
     /// The type that a written one means.
@@ -400,7 +448,7 @@ impl Catalogue {
         Ok(StructLayout { condition, fields })
     }
 
-    fn read_point(&self, p: &ast::PointDef) -> Result<Point, Diagnostic> {
+    pub(crate) fn read_point(&self, p: &ast::PointDef) -> Result<Point, Diagnostic> {
         let template = match p.template.node.as_str() {
             "enter" => Template::Enter,
             "span" => Template::Span,
@@ -419,9 +467,10 @@ impl Catalogue {
                 ast::PointStmtKind::Start { symbols, args, optional } => {
                     let args = args
                         .iter()
-                        .map(|(name, ty)| {
+                        .enumerate()
+                        .map(|(position, (name, ty))| {
                             let mem = mem_of(ty).unwrap_or(Mem::WORD);
-                            Ok(Arg { name: name.node.clone(), ty: self.type_of(ty)?, mem })
+                            Ok(Arg { name: name.node.clone(), ty: self.type_of(ty)?, mem, position })
                         })
                         .collect::<Result<Vec<_>, Diagnostic>>()?;
                     point.starts.push(Start { symbols: texts(symbols), args, optional: *optional });
@@ -505,7 +554,7 @@ impl Catalogue {
 }
 
 /// How a value of a written type lies in memory; none for text.
-fn mem_of(t: &ast::TypeRef) -> Option<Mem> {
+pub(crate) fn mem_of(t: &ast::TypeRef) -> Option<Mem> {
     match t.name.node.as_str() {
         "str" => None,
         "enum" => Some(Mem { size: 4, signed: true }),
@@ -523,7 +572,7 @@ fn of_sequences(what: &str, template: Template, span: Span) -> Result<(), Diagno
     }
 }
 
-fn read_enum(e: &ast::EnumDef, docs: &[String]) -> Enum {
+pub(crate) fn read_enum(e: &ast::EnumDef, docs: &[String]) -> Enum {
     let mut next = 0;
     let mut words = IndexMap::new();
     for v in &e.variants {
@@ -531,7 +580,7 @@ fn read_enum(e: &ast::EnumDef, docs: &[String]) -> Enum {
         words.insert(v.name.node.clone(), n);
         next = n.saturating_add(1);
     }
-    Enum { docs: docs.to_vec(), table: e.table.as_ref().map(|t| t.node.clone()), words }
+    Enum { docs: docs.to_vec(), table: e.table.as_ref().map(|t| t.node.clone()), words, of_script: false }
 }
 
 fn read_condition(e: &ast::Expr) -> Result<Exports, Diagnostic> {

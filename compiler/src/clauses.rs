@@ -9,9 +9,10 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
 use profinfer_lang::span::{Span, Spanned};
 
+use crate::added;
 use crate::aggs;
 use crate::columns::Columns;
-use crate::compile::DEFAULT_LIMIT;
+use crate::compile::{DEFAULT_LIMIT, last_word};
 use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
 use crate::lower::Lowering;
 use crate::pattern::{Alt, Pattern};
@@ -29,7 +30,7 @@ const MAX_LIMIT: u64 = 10_000_000;
 
 /// Points that are described in the language's reference and not in an engine description yet.
 pub(crate) const LATER_POINTS: &[&str] =
-    &["enter", "span", "tracepoint", "profile", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
+    &["tracepoint", "profile", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {
@@ -195,9 +196,16 @@ impl<'a> Clauses<'a> {
 
     fn conditions(&mut self, point: PointId, at: &ast::At, filter: Option<&ast::Expr>) -> Conditions {
         let mut all = Vec::new();
-        for arg in &at.args {
+        let is_call = added::is_call(at);
+        for (i, arg) in at.args.iter().enumerate() {
             match arg {
-                ast::AtArg::Typed { name, .. } => self.errors.push(not_yet("a typed argument", name.span)),
+                _ if is_call && i == 0 => {}
+                ast::AtArg::Typed { .. } if is_call => {}
+                ast::AtArg::Typed { name, .. } => self.errors.push(
+                    Diagnostic::error("PI0223", format!("`{}` is not a function", at.path.text()))
+                        .at(name.span, "an argument of what?")
+                        .help("arguments are given types where a function is named: span(\"libfoo.so:step\", n: i32)"),
+                ),
                 ast::AtArg::Pattern { field, pattern } => {
                     let condition = self.pattern(point, field.as_ref(), pattern, at);
                     all.extend(self.keep(condition));
@@ -421,7 +429,9 @@ impl<'a> Clauses<'a> {
             None => {
                 let points = &self.resolver.catalogue().points;
                 let point = points[table.point].variant.unwrap_or(table.point);
-                table.name = self.unnamed(base.unwrap_or(&points[point].name));
+                let point = &points[point];
+                let name = if point.called.is_some() { point.template.word() } else { last_word(&point.name) };
+                table.name = self.unnamed(base.unwrap_or(name));
             }
         }
         if !whole {
@@ -469,6 +479,18 @@ impl<'a> Clauses<'a> {
 pub(crate) fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Diagnostic> {
     let name = at.path.text();
     let catalogue = resolver.catalogue();
+    if added::is_call(at) {
+        let full = added::name_of(at).unwrap_or_default();
+        return match catalogue.point(&full) {
+            Some(point) => Ok(point),
+            None if resolver.broken.contains(&full) || resolver.broken.contains(&name) => {
+                Err(consequence(at.path.span))
+            }
+            None => Err(Diagnostic::error("PI0223", "the types of arguments are said where the function is named")
+                .at(at.span, "not here")
+                .help("write them in the probe: probe p = span(\"libfoo.so:step\", n: i32)")),
+        };
+    }
     if let Some(point) = catalogue.point(&name) {
         return Ok(point);
     }

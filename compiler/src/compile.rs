@@ -6,10 +6,12 @@ use profinfer_lang::ast::{self, ClauseHead, ItemKind};
 use profinfer_lang::diagnostic::{Diagnostic, Severity};
 use profinfer_lang::source::SourceMap;
 
+use crate::added::{self, CALLS};
 use crate::aggs;
 use crate::catalogue::Catalogue;
 use crate::clauses::{Clauses, LATER_POINTS};
-use crate::faults::{is_consequence, not_yet, twice};
+use crate::described;
+use crate::faults::{is_consequence, twice};
 use crate::modules::{Linked, Links};
 use crate::params;
 use crate::plan::{Action, Plan, Timer};
@@ -27,6 +29,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// Warnings.
     pub warnings: Vec<Diagnostic>,
+    /// Where the script has memory read as it says itself: faults, unless the user allows it (`--unsafe`).
+    pub reads: Vec<Diagnostic>,
 }
 
 /// Compiles `program` against an engine description, with `-P name=value` settings. It imports nothing: see
@@ -63,13 +67,21 @@ fn run(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
+    let added = added::added(program, catalogue);
+    let described = catalogue.points.len();
+    let catalogue = &*added.catalogue;
     let mut resolver = Resolver::new(catalogue);
-    resolver.broken.extend(links.broken.iter().cloned());
+    resolver.broken.extend(links.broken.iter().chain(&added.broken).cloned());
     let (mut errors, mut warnings): (Vec<_>, Vec<_>) =
         links.diagnostics.iter().cloned().partition(|d| d.severity == Severity::Error);
+    errors.extend(added.errors);
     errors.extend(links.modules.iter().filter_map(|name| hidden(name, catalogue)));
     params::declare(program, settings, &mut resolver, &mut errors);
     declare_items(program, &mut resolver, &mut errors);
+    // Each fault of a point of the script is told at its definition, used or not.
+    for (id, point) in catalogue.points.iter().enumerate().skip(described).filter(|(_, p)| p.called.is_none()) {
+        errors.extend(described::faults_of(&resolver, id, point));
+    }
     let clauses: Vec<&ast::Clause> = program
         .items
         .iter()
@@ -131,17 +143,14 @@ fn run(
         timers,
         enums: catalogue.enums.clone(),
         structs: catalogue.structs.clone(),
+        reads: !added.reads.is_empty(),
     };
-    Ok(Compiled { plan, warnings })
+    Ok(Compiled { plan, warnings, reads: added.reads })
 }
 
-/// Top-level `let`, `fn`, `agg` and `probe`; refuses what is not compiled yet.
+/// Top-level `let`, `fn`, `agg` and `probe`.
 fn declare_items(program: &ast::Program, resolver: &mut Resolver<'_>, errors: &mut Vec<Diagnostic>) {
     for item in &program.items {
-        let mut refuse = |what: &str, name: Option<&str>| {
-            errors.push(not_yet(what, item.span));
-            resolver.broken.extend(name.map(str::to_owned));
-        };
         match &item.kind {
             ItemKind::Let(l) => match resolver.expr(&l.value, Scope::constant(), None) {
                 Ok(value) => {
@@ -175,9 +184,8 @@ fn declare_items(program: &ast::Program, resolver: &mut Resolver<'_>, errors: &m
                     resolver.probes.insert(p.name.node.clone(), p.clone());
                 }
             },
-            ItemKind::Engine(_) => refuse("describing an engine inside a script", None),
-            ItemKind::Struct(_) | ItemKind::Enum(_) => refuse("describing types inside a script", None),
-            ItemKind::Point(p) => refuse("describing a point inside a script", Some(&p.name.node)),
+            // What they add to the description is there already.
+            ItemKind::Engine(_) | ItemKind::Struct(_) | ItemKind::Enum(_) | ItemKind::Point(_) => {}
             ItemKind::Import(_) | ItemKind::Param(_) | ItemKind::Clause(_) => {}
         }
     }
@@ -218,7 +226,8 @@ fn stands_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
         return Some(twice(word, name.span).note(first.name.span, "the first one"));
     }
     let word = last_word(word);
-    let is_point = resolver.catalogue().point(word).is_some() || LATER_POINTS.contains(&word);
+    let is_point =
+        [LATER_POINTS, &CALLS].iter().any(|w| w.contains(&word)) || resolver.catalogue().point(word).is_some();
     is_point.then(|| {
         Diagnostic::error("PI0205", format!("there is a point called `{word}` already"))
             .at(name.span, "a second one")
@@ -227,7 +236,7 @@ fn stands_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
 }
 
 /// A name without that of its module.
-fn last_word(name: &str) -> &str {
+pub(crate) fn last_word(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 

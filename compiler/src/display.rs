@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{Accum, ColumnExpr, Expr, FIXED_ONE, KeyField, Plan, Series, UserExpr};
-use crate::typed::{AccumHow, PointId};
+use crate::typed::{AccumHow, CallValue, PointId};
 use crate::types::{ArithOp, Type};
 
 /// A kernel expression of `plan` as seen at `point`.
@@ -49,7 +49,7 @@ impl<'p> Kernel<'p> {
     fn unit(&self, expr: &Expr) -> Unit {
         let is_time = |ty: &Type| *ty == Type::Duration;
         let time = match expr {
-            Expr::Dur | Expr::UntilMark | Expr::Start(_) => true,
+            Expr::Dur | Expr::UntilMark | Expr::Start(_) | Expr::Call(CallValue::Own) => true,
             Expr::Capture(p, i) => is_time(&self.plan.points[*p].captures[*i].ty),
             Expr::Series(p, i) => self.plan.points[*p].series[*i].how.is_time(),
             Expr::Accum(p, i) => {
@@ -122,6 +122,7 @@ impl fmt::Display for Kernel<'_> {
             Expr::Start(p) => self.part(f, *p, "time"),
             Expr::Element(i) => f.write_str(["row", "column"][(*i).min(1)]),
             Expr::Float32(a) => write!(f, "f32({})", self.of(a)),
+            Expr::Call(value) => f.write_str(value.word()),
             Expr::Pid => f.write_str("pid"),
             Expr::Tid => f.write_str("tid"),
             Expr::Cpu => f.write_str("cpu"),

@@ -5,17 +5,19 @@
 //! 1. [`catalogue`] reads an engine description: structs, enums, points (once per engine).
 //! 2. [`modules`] puts a script and what it imports together to one program.
 //! 3. `params` gives parameters their values, so that everything after can fold them.
-//! 4. `probes` and `aggs` put points and columns in the places of their names.
-//! 5. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
+//! 4. `added` adds a script's own structs, enums, points and functions to the description.
+//! 5. `probes` and `aggs` put points and columns in the places of their names.
+//! 6. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
 //!    and `fold` for constants.
-//! 6. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
-//! 7. `columns` turns aggregations into slots of a row.
-//! 8. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
-//! 9. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
+//! 7. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
+//! 8. `columns` turns aggregations into slots of a row.
+//! 9. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
+//! 10. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
 //!
 //! [`print::plan`] shows a plan as text, with `display` for its expressions.
 
 mod actions;
+mod added;
 mod aggs;
 mod calls;
 pub mod catalogue;

@@ -9,7 +9,7 @@ use crate::plan::{
 };
 use crate::ratio::is_fixed;
 use crate::resolve::{Resolver, Scope};
-use crate::typed::{Common, Kind, PointId, Stage, Typed};
+use crate::typed::{CallValue, Common, Kind, PointId, Stage, Typed};
 use crate::types::{CmpOp, Type};
 
 /// Builds the points of a plan while clauses ask for them.
@@ -46,6 +46,8 @@ impl<'a> Lowering<'a> {
                 series: Vec::new(),
                 checks: Vec::new(),
                 silent: p.silent.clone(),
+                of_script: p.of_script,
+                called: p.called.clone(),
             })
             .collect();
         Self { resolver, points }
@@ -113,6 +115,7 @@ impl<'a> Lowering<'a> {
             Kind::Absent => Expr::Absent,
             Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
             Kind::Arg(_, name) => Expr::Arg(name.clone()),
+            Kind::Call(_, value @ CallValue::Function) => Expr::Call(*value),
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
                 base: Box::new(self.open(base)?),
                 place: place.clone(),
@@ -144,6 +147,13 @@ impl<'a> Lowering<'a> {
         })
     }
 
+    /// Whether what a script makes of an enclosing event has a value where there is none: it cannot be kept in that one's
+    /// record then. A field of that event is absent as a whole.
+    fn is_script_on_enclosing(&self, e: &Typed, owner: PointId, point: PointId) -> bool {
+        let turns = matches!(e.kind, Kind::Not(_) | Kind::If(_) | Kind::First(_));
+        owner != point && e.name.is_none() && turns && self.points[point].of_script
+    }
+
     /// As [`need`](Self::need), for an expression of the script: faults of the description are told at it.
     fn need_for(&mut self, id: PointId, e: &Typed) -> Result<(), Diagnostic> {
         let name = format!("`{}`", self.points[id].name);
@@ -154,11 +164,17 @@ impl<'a> Lowering<'a> {
     pub(crate) fn close(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
         match e.stage() {
             Stage::Const => return self.open(e),
+            Stage::Open(owner) if self.is_script_on_enclosing(e, owner, point) => {}
             Stage::Open(owner) => {
                 self.need_for(owner, e)?;
                 let value = CaptureValue::Number(self.open(e)?);
                 let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
-                return Ok(Expr::Capture(owner, i));
+                let held = Expr::Capture(owner, i);
+                // Of what is not there nothing holds.
+                let is_truth =
+                    e.ty == Type::Bool && e.name.is_none() && !matches!(e.kind, Kind::Load { .. } | Kind::Arg(..));
+                let outside = owner != point && self.points[point].of_script;
+                return Ok(if is_truth && outside { Expr::First(vec![held, Expr::Const(0)]) } else { held });
             }
             Stage::User => return Err(cannot(e)),
             Stage::Close => {}
@@ -181,6 +197,7 @@ impl<'a> Lowering<'a> {
                     .at(e.span, "known only at its end")
                     .help(format!("gather it on its own point: on {name} < sum({e}) >")));
             }
+            Kind::Call(of, value) if *of == point => Expr::Call(*value),
             Kind::Start(of) => {
                 self.need_for(*of, e)?;
                 Expr::Start(*of)
@@ -403,6 +420,10 @@ impl<'a> Lowering<'a> {
 
 /// When events of a point count: see [`Gate`].
 fn gate(catalogue: &Catalogue, p: &crate::catalogue::Point) -> Gate {
+    // Functions that a script names are counted wherever they are called.
+    if p.called.is_some() {
+        return Gate::Run;
+    }
     let is_step = |id: &PointId| catalogue.points[*id].fields.contains_key("step");
     match (p.template, p.within.first(), p.within.iter().find(|id| is_step(id))) {
         (Template::Sequence, Some(&inner), _) => Gate::Inside(inner),

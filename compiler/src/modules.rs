@@ -181,7 +181,7 @@ impl Linker<'_> {
                 Diagnostic::error("PI0217", format!("`{name}` measures something by itself: it cannot be imported"))
                     .at(clause.span, "a clause")
                     .note(import, "imported here")
-                    .help("only `import param let fn agg probe` can be shared: move them to a file of their own"),
+                    .help("only `import param let fn agg probe struct enum point` can be shared: move them to a file of their own"),
             );
         }
         if !whole || clause.is_some() {

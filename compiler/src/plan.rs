@@ -4,9 +4,9 @@
 
 use profinfer_lang::span::Span;
 
-use crate::catalogue::{self, Enum, Start, Stop, Struct, Template};
+use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
 use crate::pattern::Pattern;
-use crate::typed::{AccumHow, Place, PointId, SeriesHow};
+use crate::typed::{AccumHow, CallValue, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A compiled script.
@@ -28,6 +28,8 @@ pub struct Plan {
     pub enums: indexmap::IndexMap<String, Enum>,
     /// Structs of the engine.
     pub structs: indexmap::IndexMap<String, Struct>,
+    /// Memory is read as the script says, which nothing checks.
+    pub reads: bool,
 }
 
 /// A point as the script uses it.
@@ -73,6 +75,10 @@ pub struct Point {
     pub checks: Vec<Check>,
     /// Why it may attach and never fire.
     pub silent: Option<String>,
+    /// The script describes it, not the engine's description.
+    pub of_script: bool,
+    /// The function that the script names for it; none for points of the engine.
+    pub called: Option<Called>,
 }
 
 /// A mark that a script needs.
@@ -229,6 +235,8 @@ pub enum Expr {
     Element(usize),
     /// The fixed-point number that these bits of a single-precision float are: see [`FIXED_ONE`].
     Float32(Box<Expr>),
+    /// What is known of a call of the point at hand.
+    Call(CallValue),
     /// Process id.
     Pid,
     /// Thread id.
@@ -533,6 +541,20 @@ pub struct Timer {
 }
 
 impl Plan {
+    /// Whether there is nothing to measure in a process without the engine: points of it are needed, or no others are there.
+    pub fn needs_engine(&self) -> bool {
+        let mut used = self.points.iter().filter(|p| p.used);
+        // One that only serves those that may be missing may be missing, too.
+        let optional = |p: &Point| !p.of_script && p.wanted && p.optional;
+        let serves = |id: PointId, q: &Point| q.within.contains(&id) || q.accums.iter().any(|a| a.of == id);
+        let served: Vec<&Point> = self.points.iter().filter(|p| p.used && optional(p)).collect();
+        let needed = |(id, p): (PointId, &Point)| {
+            let serves = !p.wanted && served.iter().any(|q| serves(id, q));
+            p.used && !p.of_script && !optional(p) && !serves
+        };
+        self.points.iter().enumerate().any(needed) || !used.any(|p| p.of_script)
+    }
+
     /// Whether any table is shown by the script itself.
     pub fn shows(&self, table: usize) -> bool {
         self.begin

@@ -136,7 +136,9 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     out.lines(
         "start",
         p.starts.iter().map(|s| {
-            let args: Vec<String> = s.args.iter().map(|a| format!("{}: {}", a.name, arg_word(&a.ty, a.mem))).collect();
+            // Every call has `arg0` to `arg5`: what the script names is worth saying.
+            let args = s.args.iter().filter(|a| p.called.is_none() || a.name != format!("arg{}", a.position));
+            let args: Vec<String> = args.map(|a| format!("{}: {}", a.name, arg_word(&a.ty, a.mem))).collect();
             format!("{} ({}){}", s.symbols.join(" or "), args.join(", "), if s.optional { " ?" } else { "" })
         }),
     );

@@ -107,6 +107,30 @@ pub enum Kind {
     Float32(Box<Typed>),
     /// A pointer as a number.
     AddressOf(Box<Typed>),
+    /// What is known of a call of a function that the script names.
+    Call(PointId, CallValue),
+}
+
+/// What is known of a call of a function that a script names, beside its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CallValue {
+    /// Which of the functions that are meant it is.
+    Function,
+    /// What it returned, a number that lies so in its register.
+    Returned(Mem),
+    /// Its duration less that of the point's calls from within it.
+    Own,
+}
+
+impl CallValue {
+    /// The field's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Function => "func",
+            Self::Returned(_) => "ret",
+            Self::Own => "self",
+        }
+    }
 }
 
 /// A place behind a pointer: a field, whose offset the target decides, and bytes from there.
@@ -275,6 +299,7 @@ impl Typed {
             | Kind::Start(_)
             | Kind::Common(_)
             | Kind::Element(..)
+            | Kind::Call(..)
             | Kind::Accum(..) => Vec::new(),
         }
     }
@@ -324,7 +349,8 @@ impl Typed {
     /// When its value can be known.
     pub fn stage(&self) -> Stage {
         match &self.kind {
-            Kind::Arg(point, _) => return Stage::Open(*point),
+            Kind::Arg(point, _) | Kind::Call(point, CallValue::Function) => return Stage::Open(*point),
+            Kind::Call(..) => return Stage::Close,
             Kind::Dur(_) | Kind::UntilMark(_) | Kind::Start(_) => return Stage::Close,
             Kind::Accum(..) | Kind::Series(..) | Kind::Element(..) => return Stage::Close,
             Kind::Float32(a) => return a.stage(),
@@ -376,6 +402,7 @@ impl Typed {
         match &self.kind {
             Kind::Arg(p, _)
             | Kind::Element(p, _)
+            | Kind::Call(p, _)
             | Kind::Dur(p)
             | Kind::UntilMark(p)
             | Kind::Start(p)
@@ -454,6 +481,7 @@ impl fmt::Display for Typed {
             Kind::Element(_, i) => f.write_str(["row", "column"][(*i).min(1)]),
             Kind::Float32(a) => write!(f, "f32({a})"),
             Kind::AddressOf(a) => write!(f, "address({a})"),
+            Kind::Call(_, value) => f.write_str(value.word()),
             Kind::Has(a) => write!(f, "has({a})"),
         }
     }

@@ -159,7 +159,8 @@ fn faults_in_a_module_are_told_there() {
         ("probe p = ggml_opp", "PI0201", "ggml_opp"),
         ("agg sum(x) = count()\nfn count(x) = x", "PI0205", "count"),
         ("import \"./none.pi\"", "PI0215", "\"./none.pi\""),
-        ("struct s { a: i32 @ 0 }", "PI0401", "struct s { a: i32 @ 0 }"),
+        ("struct s { a: i31 @ 0 }", "PI0210", "i31"),
+        ("engine e \"e\" where (exports(\"f\"))", "PI0222", "e"),
     ] {
         let all = faults(&[("m.pi", module)], clause);
         let own: Vec<_> = all.into_iter().filter(|(c, _, at)| *c == code && at == place).collect();

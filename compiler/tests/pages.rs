@@ -53,7 +53,7 @@ fn found(block: &Block<'_>, files: &Files) -> Vec<&'static str> {
     let settings: Vec<_> = block.info.strip_prefix("set=").and_then(|s| s.split_once('=')).into_iter().collect();
     let outcome = common::compile_files(&common::ggml(), files, &block.text, &settings);
     match &outcome.result {
-        Ok(compiled) => compiled.warnings.iter().map(|d| d.code).collect(),
+        Ok(compiled) => compiled.warnings.iter().chain(&compiled.reads).map(|d| d.code).collect(),
         Err(_) => outcome.codes(),
     }
 }

@@ -14,7 +14,7 @@ pub enum MapId {
     Counters,
     /// Thread slots by `pid_tgid`.
     Threads,
-    /// Open records of a sequence point by its state key.
+    /// Open records of a sequence point by its state key; of calls by thread and stack pointer.
     State(PointId),
     /// What is carried along series.
     Series,
@@ -144,6 +144,8 @@ pub struct PointLayout {
     pub mark: Option<i16>,
     /// Offsets of what is kept of the thread, where each of a team has an event.
     pub team: Option<TeamLayout>,
+    /// Offsets of what tells calls of a function within each other apart.
+    pub call: Option<CallLayout>,
     /// Offsets of the numbers of row and column at hand (rows).
     pub element: [i16; 2],
     /// Offset of the place where keys are put together.
@@ -161,6 +163,25 @@ pub struct TeamLayout {
     pub thread: i16,
     /// The CPU on which the step began.
     pub cpu: i16,
+}
+
+/// Open calls of a thread, of one point, that are told from those that were left by an exception long ago. Deeper ones are
+/// counted as well; among them only a call of the same frame tells that one was left.
+pub const LEVELS: u32 = 16;
+
+/// Where a call of a function that a script names has what it needs of the calls around it.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLayout {
+    /// In the thread slot: how many calls of the point are open.
+    pub depth: i16,
+    /// In the thread slot: when the open calls began, those [`LEVELS`] deeper in the places of others.
+    pub began: i16,
+    /// In the thread slot: how long calls from within the one at hand took, [`ABSENT`] if that is not known.
+    pub inner: i16,
+    /// In the record: `depth` when it began.
+    pub at_depth: i16,
+    /// In the record: `inner` when it began.
+    pub before: i16,
 }
 
 impl PointLayout {
@@ -247,6 +268,7 @@ impl Layout {
                 if p.template == Template::Rows {
                     l.element = [take(8), take(8)];
                 }
+                let call = (p.template == Template::Call).then(|| (take(8), take(8)));
                 let scratch = plan
                     .tables
                     .iter()
@@ -259,8 +281,15 @@ impl Layout {
                 l.size = at;
                 l.in_slot = slot as i16;
                 l.state_key = 8 * (1 + p.state_by.len() as u32);
+                if let Some((at_depth, before)) = call {
+                    // Thread and stack pointer.
+                    l.state_key = 16;
+                    let depth = l.in_slot + 16;
+                    l.call = Some(CallLayout { depth, inner: depth + 8, began: depth + 16, at_depth, before });
+                }
                 slot += match p.template {
                     Template::Sequence => l.state_key + if p.team.is_some() { 8 } else { 0 },
+                    Template::Call => l.state_key + 16 + 8 * LEVELS,
                     _ => l.size,
                 };
                 let mut at = 0;

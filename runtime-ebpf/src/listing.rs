@@ -42,7 +42,7 @@ pub fn actions_of(actions: &[Action], plan: &Plan) -> String {
             (Action::Mark(_), _) => "mark",
             (Action::Start(..), Template::Enter) => "count",
             (Action::Start(..), Template::Rows) => "count each of",
-            (Action::Start(..), Template::Span) => "open",
+            (Action::Start(..), Template::Span | Template::Call) => "open",
             (Action::Start(..), Template::Sequence) => "close and open",
         };
         format!("{verb} {}", point.name)
@@ -337,6 +337,7 @@ mod tests {
             timers: Vec::new(),
             enums: indexmap::IndexMap::new(),
             structs: indexmap::IndexMap::new(),
+            reads: false,
         };
         let layout = Layout::new(&plan).unwrap();
         code(&asm.finish().unwrap(), &Names { plan: &plan, layout: &layout })

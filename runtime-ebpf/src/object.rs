@@ -84,6 +84,8 @@ pub struct SiteSpec {
     pub needs_entry_sp: bool,
     /// The point works without it.
     pub optional: bool,
+    /// The functions are those that a script names, for points of this template.
+    pub called: Option<Template>,
 }
 
 /// What a program does for a point.
@@ -130,9 +132,10 @@ impl Object {
         for (n, (mut site, actions)) in sites.into_iter().enumerate() {
             for action in &actions {
                 site.args_used |= args_used(plan, *action);
-                site.needs_entry_sp |= plan.points[action.point()].template == Template::Span;
+                let template = plan.points[action.point()].template;
+                site.needs_entry_sp |= matches!(template, Template::Span | Template::Call);
             }
-            let mut emit = Emit::new(plan, &layout, target, site.at_return);
+            let mut emit = Emit::new(plan, &layout, target, site.at_return, site.called.is_some());
             // These look first whether there is anything to do.
             let is_late = |a: &Action| {
                 let (Action::Start(p, _) | Action::Mark(p)) = *a else { return false };
@@ -172,7 +175,9 @@ impl Object {
 fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action>)> {
     let mut sites: Vec<(SiteSpec, Vec<Action>)> = Vec::new();
     let mut add = |symbols: &[String], at_return: bool, optional: bool, action: Action| {
-        let same = |s: &SiteSpec| s.symbols == symbols && s.at_return == at_return;
+        let point = &plan.points[action.point()];
+        let called = point.called.as_ref().map(|_| point.template);
+        let same = |s: &SiteSpec| s.symbols == symbols && s.at_return == at_return && s.called == called;
         match sites.iter_mut().find(|(s, _)| same(s)) {
             Some((site, actions)) => {
                 site.optional &= optional;
@@ -180,7 +185,7 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
             }
             None => {
                 let symbols = symbols.to_vec();
-                let site = SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional };
+                let site = SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional, called };
                 sites.push((site, vec![action]));
             }
         }
@@ -201,7 +206,7 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
     }
     for &point in outermost.iter().rev().filter(|p| used(p)) {
         let p = &plan.points[point];
-        if p.template == Template::Span {
+        if matches!(p.template, Template::Span | Template::Call) {
             for (i, start) in p.starts.iter().enumerate() {
                 if target.starts[point][i] {
                     add(&start.symbols, true, start.optional, Action::Stop(point));
@@ -222,7 +227,7 @@ fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<
             continue;
         }
         for (i, start) in p.starts.iter().enumerate().filter(|(i, _)| target.starts[point][*i]) {
-            let mut emit = Emit::new(plan, layout, target, false);
+            let mut emit = Emit::new(plan, layout, target, false, false);
             emit.sample(point, i);
             emit.asm.exit();
             let mut args = 0;
@@ -236,6 +241,7 @@ fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<
                 args_used: args,
                 needs_entry_sp: false,
                 optional: start.optional,
+                called: None,
             };
             let name = kernel_name(&format!("pi_chk{i}_{}", p.name));
             programs.push(Program { name, site, actions: vec![Action::Start(point, i)], code: emit.asm.finish()? });
@@ -281,7 +287,8 @@ fn args_of(plan: &Plan, e: &Expr, point: PointId, start: usize) -> u8 {
     match e {
         Expr::Arg(name) => {
             let args = &plan.points[point].starts[start].args;
-            args.iter().position(|a| a.name == *name).map_or(0, |n| 1u8.checked_shl(n as u32).unwrap_or(0))
+            let arg = args.iter().find(|a| a.name == *name);
+            arg.map_or(0, |a| 1u8.checked_shl(a.position as u32).unwrap_or(0))
         }
         Expr::Load { base, index, .. } => {
             args_of(plan, base, point, start) | index.as_ref().map_or(0, |(i, _)| args_of(plan, i, point, start))
@@ -315,6 +322,9 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         let l = &layout.points[id];
         if p.template == Template::Sequence {
             maps.add(MapId::State(id), &p.name, MapKind::Hash, (l.state_key, l.size), MAX_STATES);
+        }
+        if p.template == Template::Call {
+            maps.add(MapId::State(id), &p.name, MapKind::LruHash, (l.state_key, l.size), MAX_STATES);
         }
         if !p.checks.is_empty() {
             let name = format!("chk_{}", p.name);

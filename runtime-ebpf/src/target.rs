@@ -30,6 +30,14 @@ impl Arch {
         }
     }
 
+    /// Offset in `struct pt_regs` of the number that a function returns.
+    pub fn returned(self) -> i16 {
+        match self {
+            Self::X86_64 => 80,
+            Self::Aarch64 => 0,
+        }
+    }
+
     /// The processor profinfer itself was built for.
     pub fn host() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 }
@@ -40,7 +48,7 @@ impl Arch {
 pub(crate) const X86_FLAGS: i16 = 144;
 
 /// The cookie of a link: the process in the low half; above it, for a conditional jump out of a function, the condition
-/// under which it is taken.
+/// under which it is taken, and where a script names functions, which of them it is.
 pub mod cookie {
     /// Bits of the flags register of which one must be set.
     pub const FLAG_BITS: i32 = 0xfff;
@@ -49,7 +57,21 @@ pub mod cookie {
     /// The opposite is meant.
     pub const NEGATED: i32 = 1 << 13;
     /// There is a condition.
-    const CONDITION: i32 = 1 << 14;
+    pub const CONDITION: i32 = 1 << 14;
+    /// The function goes on in another one here: what it returns is not known yet.
+    pub const GOES_ON: i32 = 1 << 15;
+    /// How far up the upper half lies.
+    pub const HIGH: i32 = 32;
+    /// How far up the number of the function lies.
+    pub const FUNCTION_SHIFT: i32 = 48;
+    /// Functions of one point at most.
+    pub const MAX_FUNCTIONS: usize = 1 << 16;
+
+    /// A cookie with the number of a function, and whether that goes on in another one there.
+    pub fn of_function(cookie: u64, function: u16, goes_on: bool) -> u64 {
+        let goes_on = if goes_on { (GOES_ON as u64) << HIGH } else { 0 };
+        cookie | goes_on | u64::from(function) << FUNCTION_SHIFT
+    }
 
     /// The cookie of a site that always counts.
     pub fn plain(tgid: u32) -> u64 {

@@ -170,7 +170,8 @@ pub struct End {
     pub silent: Vec<Silent>,
     /// Kernel memory of the maps, in bytes.
     pub kernel_bytes: u64,
-    /// What the layout check found: `checked`, or `unchecked` if no event came.
+    /// What the layout check found: `checked`, `unchecked` if no event came or only the script says what is read, `none` if there
+    /// is nothing to check.
     pub layout: String,
 }
 

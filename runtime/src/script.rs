@@ -95,7 +95,7 @@ impl Script {
         self.diagnostics.iter().chain(&self.linked.links.diagnostics).cloned().collect()
     }
 
-    /// Compiles it against an engine description.
+    /// Compiles it against an engine description. Only if it is `trusted` may it say how memory is laid out.
     ///
     /// # Errors
     /// All its errors, those of the parser first.
@@ -103,11 +103,15 @@ impl Script {
         &self,
         engine: &Description,
         settings: &[(String, String)],
+        trusted: bool,
     ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
         if self.has_faults() {
             return Err(self.found());
         }
         let compiled = profinfer_compiler::compile_linked(&self.linked, &self.sources, &engine.catalogue, settings)?;
+        if !trusted && !compiled.reads.is_empty() {
+            return Err(compiled.reads);
+        }
         let mut warnings = self.diagnostics.clone();
         warnings.extend(compiled.warnings);
         Ok((compiled.plan, warnings))

@@ -60,7 +60,7 @@ fn what_the_reference_shows_can_be_written() {
         let all = std::iter::once(if is_array { format!("{field}[0]") } else { field.to_owned() }).chain(members);
         for name in all.map(|n| n.replace("[0..3]", "[3]").replace("[0..9]", "[9]")) {
             let script = Script::parse("x", &format!("on {point} where (has({name})) < count() >"));
-            if let Err(errors) = script.compile(engine, &[]) {
+            if let Err(errors) = script.compile(engine, &[], false) {
                 panic!("{}", profinfer_lang::render::human(&errors, &script.sources, false));
             }
             tried += 1;

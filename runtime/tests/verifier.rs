@@ -98,7 +98,7 @@ fn load(
 ) -> Result<usize, String> {
     let script = Script::parse(name, text);
     let (plan, _warnings) = script
-        .compile(description, &[])
+        .compile(description, &[], true)
         .map_err(|errors| profinfer_lang::render::human(&errors, &script.sources, false))?;
     let files = Files::recognise(std::slice::from_ref(description), std::slice::from_ref(engine));
     let (_, files) = files.ok_or("the engine is not recognised")?;
@@ -206,7 +206,7 @@ fn every_field_of_every_point_passes_the_verifier() {
                 format!("on {} where (has({field})) < count() >", point.name),
             ];
             // Not every type can be a key or be summed up; that the compiler says so is tested elsewhere.
-            let compiles = |text: &&String| Script::parse("x", text).compile(&bench.descriptions[0], &[]).is_ok();
+            let compiles = |text: &&String| Script::parse("x", text).compile(&bench.descriptions[0], &[], true).is_ok();
             let uses: Vec<&String> = uses.iter().filter(compiles).collect();
             fields += usize::from(!uses.is_empty());
             for text in uses {
@@ -252,7 +252,7 @@ fn every_program_of_scripts_by_chance_passes_the_verifier() {
         assert!(seed < 5 * WANTED as u64, "only {taken} of {seed} scripts make sense");
         let text = generator.script(seed);
         let script = Script::parse("<chance>", &text);
-        if let Err(errors) = script.compile(description, &[]) {
+        if let Err(errors) = script.compile(description, &[], true) {
             // It may ask for what cannot be had, but it is a script.
             assert!(errors.iter().all(|e| !e.code.starts_with("PI01")), "seed {seed}: {text}\n{errors:?}");
             continue;

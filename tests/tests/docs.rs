@@ -59,14 +59,16 @@ fn read(path: &Path) -> String {
 }
 
 /// The codes of the diagnostics that `check --json` reports as errors.
-fn codes(script: &Path) -> (Option<i32>, BTreeSet<String>, String) {
-    let report = Profinfer::run(["check".as_ref(), "--json".as_ref(), script.as_os_str()]);
+fn codes(script: &Path, trusted: bool) -> (Option<i32>, BTreeSet<String>, String) {
+    let trust = trusted.then_some("--unsafe".as_ref());
+    let report = Profinfer::run(["check".as_ref(), "--json".as_ref(), script.as_os_str()].into_iter().chain(trust));
     let errors = report.records.iter().filter(|r| r["severity"] == "error");
     let codes = errors.filter_map(|r| Some(r["code"].as_str()?.to_owned())).collect();
     (report.code, codes, report.stdout + &report.stderr)
 }
 
-/// A fence ```` ```pi ```` is a script that is right, ```` ```pi error=PI0303 ```` one that has that fault and no other.
+/// A fence ```` ```pi ```` is a script that is right, ```` ```pi error=PI0303 ```` one that has that fault and no other,
+/// ```` ```pi unsafe ```` one that is right where it is trusted, and only there.
 #[test]
 fn every_script_of_the_pages_is_as_its_fence_says() {
     let folder = TempDir::new().or_fail("a temporary folder");
@@ -77,6 +79,7 @@ fn every_script_of_the_pages_is_as_its_fence_says() {
             let place = format!("{}:{}", page.display(), block.line);
             let expected = match block.fence.split_once(' ') {
                 None if block.fence == "pi" => BTreeSet::new(),
+                Some(("pi", "unsafe")) => BTreeSet::from(["PI0224".to_owned()]),
                 Some(("pi", rest)) => {
                     let code = rest.strip_prefix("error=").or_fail(format_args!("{place}: a fence ```{}", block.fence));
                     BTreeSet::from([code.to_owned()])
@@ -84,7 +87,11 @@ fn every_script_of_the_pages_is_as_its_fence_says() {
                 _ => continue,
             };
             fs::write(&script, &block.text).or_fail(script.display());
-            let (code, found, said) = codes(&script);
+            if block.fence == "pi unsafe" {
+                let (code, found, said) = codes(&script, true);
+                assert_eq!((code, found), (Some(0), BTreeSet::new()), "trusted, {place}:\n{}\n{said}", block.text);
+            }
+            let (code, found, said) = codes(&script, false);
             assert_eq!(found, expected, "{place}:\n{}\n{said}", block.text);
             assert_eq!(code, Some(i32::from(!expected.is_empty())), "exit code, {place}:\n{}\n{said}", block.text);
             *if expected.is_empty() { &mut right } else { &mut wrong } += 1;

@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use profinfer_lang::ast::{At, Clause, ClauseHead, Expr, ExprKind, GroupKind, Ident, Item, ItemKind, ShowOption};
+use profinfer_lang::ast::{
+    At, AtArg, Clause, ClauseHead, Expr, ExprKind, GroupKind, Ident, Item, ItemKind, PointDef, PointStmtKind,
+    ShowOption, TypeRef,
+};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
@@ -18,8 +21,10 @@ pub(super) enum Use {
     Value,
     /// `fn`, `agg`
     Call,
-    /// `probe`
+    /// `probe`, `point`
     Point,
+    /// `struct`, `enum`
+    Type,
 }
 
 impl Use {
@@ -28,6 +33,7 @@ impl Use {
             Self::Value => "a constant",
             Self::Call => "a function or a bundle of columns",
             Self::Point => "a probe",
+            Self::Type => "a type",
         }
     }
 }
@@ -51,6 +57,9 @@ impl Names {
                 ItemKind::Fn(f) => (&f.name, Use::Call),
                 ItemKind::Agg(a) => (&a.name, Use::Call),
                 ItemKind::Probe(p) => (&p.name, Use::Point),
+                ItemKind::Point(p) => (&p.name, Use::Point),
+                ItemKind::Struct(s) => (&s.name, Use::Type),
+                ItemKind::Enum(e) => (&e.name, Use::Type),
                 ItemKind::Param(p) => {
                     names.params.push(p.name.node.clone());
                     continue;
@@ -90,6 +99,7 @@ impl Rename<'_> {
         match &mut item.kind {
             ItemKind::Param(p) => {
                 p.default.iter_mut().for_each(|e| self.expr(e, &[]));
+                self.type_ref(&mut p.ty);
                 self.own(&mut p.name);
             }
             ItemKind::Let(l) => {
@@ -109,14 +119,74 @@ impl Rename<'_> {
                 p.ats.iter_mut().for_each(|at| self.at(at, &[]));
                 p.filter.iter_mut().for_each(|e| self.expr(e, &locals));
                 p.lets.iter_mut().for_each(|l| self.expr(&mut l.value, &locals));
+                p.lets.iter_mut().filter_map(|l| l.ty.as_mut()).for_each(|ty| self.type_ref(ty));
                 self.own(&mut p.name);
             }
             ItemKind::Clause(c) => self.clause(c),
-            ItemKind::Import(_)
-            | ItemKind::Engine(_)
-            | ItemKind::Struct(_)
-            | ItemKind::Enum(_)
-            | ItemKind::Point(_) => {}
+            ItemKind::Struct(s) => {
+                s.fields.iter_mut().for_each(|f| self.type_ref(&mut f.ty));
+                self.own(&mut s.name);
+            }
+            ItemKind::Enum(e) => self.own(&mut e.name),
+            ItemKind::Point(p) => self.point(p),
+            ItemKind::Import(_) | ItemKind::Engine(_) => {}
+        }
+    }
+
+    /// A point: within it, names are those of its arguments and fields first.
+    fn point(&mut self, p: &mut PointDef) {
+        let mut locals = Vec::new();
+        for stmt in &p.stmts {
+            match &stmt.kind {
+                PointStmtKind::Start { args, .. } => locals.extend(args.iter().map(|(name, _)| name.clone())),
+                PointStmtKind::Let(l) => locals.push(l.name.clone()),
+                PointStmtKind::Each { row, column, .. } => locals.extend([row.clone(), column.clone()]),
+                _ => {}
+            }
+        }
+        for stmt in &mut p.stmts {
+            match &mut stmt.kind {
+                PointStmtKind::Start { args, .. } => args.iter_mut().for_each(|(_, ty)| self.type_ref(ty)),
+                PointStmtKind::StateBy(keys) => keys.iter_mut().for_each(|e| self.expr(e, &locals)),
+                PointStmtKind::Only(e) | PointStmtKind::Check { condition: e, .. } => self.expr(e, &locals),
+                PointStmtKind::Each { rows: a, columns: b, .. } | PointStmtKind::Team { number: a, size: b } => {
+                    self.expr(a, &locals);
+                    self.expr(b, &locals);
+                }
+                PointStmtKind::Let(l) => {
+                    self.expr(&mut l.value, &locals);
+                    l.ty.iter_mut().for_each(|ty| self.type_ref(ty));
+                }
+                PointStmtKind::Within(names) => names.iter_mut().for_each(|name| self.named_point(name)),
+                PointStmtKind::Variant(name) => self.named_point(name),
+                PointStmtKind::Mark { .. }
+                | PointStmtKind::Stop { .. }
+                | PointStmtKind::Pattern(_)
+                | PointStmtKind::Never { .. }
+                | PointStmtKind::Silent(_) => {}
+            }
+        }
+        self.own(&mut p.name);
+    }
+
+    fn named_point(&self, name: &mut Ident) {
+        if self.names.has(&name.node, Use::Point) {
+            self.own(name);
+        }
+    }
+
+    /// A type: the struct or enum that it is of.
+    fn type_ref(&mut self, ty: &mut TypeRef) {
+        let Some(of) = &mut ty.of else { return };
+        let full = match of.node.split_once('.') {
+            None if self.names.has(&of.node, Use::Type) => Some(self.names.full(&of.node)),
+            Some((module, name)) if self.modules.contains_key(module) => {
+                self.of_module(module, name, Use::Type, of.span)
+            }
+            _ => None,
+        };
+        if let Some(full) = full {
+            of.node = full;
         }
     }
 
@@ -162,6 +232,11 @@ impl Rename<'_> {
         };
         if let Some(full) = full {
             at.path.parts = full.split('.').map(|part| Ident::new(part.to_owned(), at.path.span)).collect();
+        }
+        for arg in &mut at.args {
+            if let AtArg::Typed { ty, .. } = arg {
+                self.type_ref(ty);
+            }
         }
         let mut rename = |e: &mut Expr| self.node(e, locals);
         walk_at(at, &mut rename);
@@ -226,6 +301,9 @@ impl Rename<'_> {
                     Use::Call => format!("call it: {module}.{member}(…)"),
                     Use::Value => format!("write it as a value: {module}.{member}"),
                     Use::Point => format!("write it behind `on`: on {module}.{member} < count() >"),
+                    Use::Type => {
+                        format!("write it as the type of something: ptr({module}.{member}), enum({module}.{member})")
+                    }
                 }));
                 self.links.broken.insert(full.clone());
             }

@@ -48,11 +48,17 @@ impl Resolver<'_> {
                 }
             }
         }
-        if let (Some(value), false) = (self.constants.get(name), scope.inside) {
+        if let (Some(value), true) = (self.constants.get(name), self.is_of_script(scope)) {
             return self.copy(value, span);
         }
         if self.broken.contains(name) {
             return Err(consequence(span));
+        }
+        // Of an enum without words only the target knows them.
+        if let Some(Type::Enum(of)) = expected
+            && self.catalogue.enums[of].words.is_empty()
+        {
+            return Ok(Typed::new(Kind::Word(of.clone(), name.to_owned()), Type::Enum(of.clone()), span));
         }
         if let Some(Type::Enum(of)) = expected {
             let words = self.catalogue.enums[of].words.keys().map(String::as_str);
@@ -66,6 +72,11 @@ impl Resolver<'_> {
                 .at(span, "only constants and parameters here")
                 .help_near(name, self.constants.keys().map(String::as_str), "write a number or a $parameter")),
         }
+    }
+
+    /// Whether it stands in the script: not inside of a point of the engine's description.
+    pub(crate) fn is_of_script(&self, scope: Scope<'_>) -> bool {
+        !scope.inside || scope.point.is_some_and(|point| self.catalogue.points[point].of_script)
     }
 
     pub(super) fn argument(&self, point: PointId, name: &str, _span: Span) -> Option<(Type, Kind)> {
@@ -95,6 +106,10 @@ impl Resolver<'_> {
             "tid" => (Kind::Common(Common::Tid), Type::Int),
             "cpu" => (Kind::Common(Common::Cpu), Type::Int),
             "comm" => (Kind::Common(Common::Comm), Type::Str(16)),
+            _ if info.called.is_some() => match info.call_value(name) {
+                Some((value, ty)) => (Kind::Call(point, value), ty),
+                None => return Ok(None),
+            },
             _ => return Ok(None),
         };
         Ok(Some(Typed::new(kind, ty, span)))
@@ -108,6 +123,7 @@ impl Resolver<'_> {
             names.push("dur".to_owned());
         }
         names.extend(["time", "pid", "tid", "cpu", "comm"].map(str::to_owned));
+        names.extend(["func", "ret", "self"].into_iter().filter(|n| info.call_value(n).is_some()).map(str::to_owned));
         for &outer in &info.within {
             for field in self.catalogue.points[outer].fields.keys() {
                 if !names.contains(field) {

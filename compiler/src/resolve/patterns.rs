@@ -80,7 +80,8 @@ impl Resolver<'_> {
                 Type::Bool if g == "true" || g == "false" => Ok(truth(g == "true")),
                 Type::Enum(of) => {
                     let words = &self.catalogue.enums[of].words;
-                    if !words.keys().any(|w| crate::pattern::glob(g, w)) {
+                    // Of an enum without words only the target knows them: the functions of a point.
+                    if !words.is_empty() && !words.keys().any(|w| crate::pattern::glob(g, w)) {
                         return Err(Diagnostic::error("PI0207", format!("`{g}` matches no word of {of}"))
                             .at(alt.span, "unknown")
                             .help_near(

@@ -76,6 +76,7 @@ impl Emit<'_> {
                 self.asm.place(end);
                 true
             }
+            Expr::Call(value) => self.call_value(*value, phase),
             Expr::Pid => {
                 self.asm.load(8, R0, FP, self.pid_tgid);
                 self.asm.alu_imm(Alu::Rsh, R0, 32);
@@ -217,16 +218,16 @@ impl Emit<'_> {
     fn argument(&mut self, name: &str, point: PointId, phase: Phase) -> Nullable {
         let Phase::Open { start, .. } = phase else { return self.absent() };
         let args = &self.plan.points[point].starts[start].args;
-        let register = args.iter().position(|a| a.name == name).and_then(|n| Some((n, self.target.arch.argument(n)?)));
-        let Some((n, register)) = register else { return self.absent() };
-        let mem = args[n].mem;
+        let arg = args.iter().find(|a| a.name == name);
+        let register = arg.and_then(|a| Some((a.mem, self.target.arch.argument(a.position)?)));
+        let Some((mem, register)) = register else { return self.absent() };
         self.asm.load(8, R0, CTX, register);
         self.extend(mem);
         false
     }
 
     /// Cuts r0 to a number of that form.
-    fn extend(&mut self, mem: Mem) {
+    pub(crate) fn extend(&mut self, mem: Mem) {
         if mem.size < 8 {
             let bits = 64 - 8 * i32::from(mem.size);
             self.asm.alu_imm(Alu::Lsh, R0, bits);
@@ -299,6 +300,9 @@ impl Emit<'_> {
         }
         if !self.target.has(of) {
             return self.absent();
+        }
+        if self.plan.points[point].called.is_some() {
+            return self.enclosing_word(of, at);
         }
         let base = self.layout.points[of].in_slot;
         let (open, end) = (self.asm.label(), self.asm.label());

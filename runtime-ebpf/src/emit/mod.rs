@@ -3,6 +3,8 @@
 //! Registers: r6 the probed thread's registers, r7 its slot, r8 the record at hand, r9 the time; r0 to r5 are free.
 
 mod block;
+mod call;
+mod enclosing;
 mod expr;
 mod mark;
 mod record;
@@ -44,6 +46,10 @@ pub(crate) struct Emit<'p> {
     pub(crate) dur: i16,
     /// Where a failed read of the target's memory goes.
     pub(crate) failed: Label,
+    /// Stack place of the cookie, where functions are told apart by it.
+    pub(crate) cookie: i16,
+    /// Stack place of the duration less that of calls from within, where a call returns.
+    pub(crate) own: i16,
     /// r9 holds the time already.
     timed: bool,
     /// Stack place of the generation of the table at hand.
@@ -54,14 +60,30 @@ pub(crate) struct Emit<'p> {
 
 impl<'p> Emit<'p> {
     /// Begins a program: keeps the registers, leaves if the hit is another process's.
-    pub(crate) fn new(plan: &'p Plan, layout: &'p Layout, target: &'p TargetFacts, at_return: bool) -> Self {
+    ///
+    /// `called` says whether the sites are those of functions that a script names, whose cookies say more.
+    pub(crate) fn new(
+        plan: &'p Plan,
+        layout: &'p Layout,
+        target: &'p TargetFacts,
+        at_return: bool,
+        called: bool,
+    ) -> Self {
         let mut asm = Asm::new();
         let pid_tgid = asm.alloc(8);
         let dur = asm.alloc(8);
+        let (cookie, own) = if called { (asm.alloc(8), asm.alloc(8)) } else { (0, 0) };
         let failed = asm.label();
         asm.mov(CTX, R1);
         asm.call(helper::GET_ATTACH_COOKIE);
         asm.mov(NOW, R0);
+        if called {
+            asm.store(FP, cookie, R0);
+            // What is left are the process and the condition.
+            let rest = 64 - (crate::target::cookie::HIGH + 15);
+            asm.alu_imm(Alu::Lsh, NOW, rest);
+            asm.alu_imm(Alu::Rsh, NOW, rest);
+        }
         let (other, ours) = (asm.label(), asm.label());
         if at_return {
             Self::leave_unless_taken(&mut asm, other);
@@ -72,7 +94,20 @@ impl<'p> Emit<'p> {
         asm.place(other);
         asm.exit();
         asm.place(ours);
-        Self { asm, plan, layout, target, pid_tgid, dur, failed, timed: false, generation: 0, blocks: Vec::new() }
+        Self {
+            asm,
+            plan,
+            layout,
+            target,
+            pid_tgid,
+            dur,
+            failed,
+            cookie,
+            own,
+            timed: false,
+            generation: 0,
+            blocks: Vec::new(),
+        }
     }
 
     /// A jump that leaves the function only sometimes has its condition in the cookie (r9); here it is tried on the

@@ -77,7 +77,11 @@ impl Emit<'_> {
                         continue;
                     }
                     let (absent, done) = (self.asm.label(), self.asm.label());
-                    if self.target.has(*of) {
+                    if self.target.has(*of) && self.plan.points[point].called.is_some() {
+                        let base = self.enclosing_record(*of, absent);
+                        self.copy(R2, base + from, to, words);
+                        self.asm.jump(done);
+                    } else if self.target.has(*of) {
                         let base = self.layout.points[*of].in_slot;
                         self.asm.load(8, R0, SLOT, base + record::START);
                         self.asm.jump_if_imm(Jump::Eq, R0, 0, absent);

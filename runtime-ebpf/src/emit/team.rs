@@ -44,7 +44,7 @@ impl Emit<'_> {
         self.gate(point, end);
         self.asm.jump(leader);
         self.asm.place(other);
-        if self.layout.points[point].mark.is_some() {
+        if self.layout.points[point].mark.is_some() || self.encloses_calls(point) {
             self.thread_slot(end, true);
             self.key_to_slot(point, key);
             // It is not for this thread to end the steps of all.

@@ -5,6 +5,7 @@
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
 //! - `sequence` of a team: the same for each thread of a pool; see `team.rs`, and `mark.rs` for what splits their work from
 //!   waiting.
+//! - `span` of functions that a script names: as that, with an event for each call; see `call.rs`.
 //! - `rows`: as `enter`, with an event per element of a matrix; see `rows.rs`.
 //! - `check`: values of the first hits, for the layout check.
 
@@ -31,6 +32,7 @@ impl Emit<'_> {
             Template::Sequence if self.plan.points[point].team.is_some() => self.team_start(point, start, end)?,
             Template::Sequence => self.sequence_start(point, start, end)?,
             Template::Span => self.span_start(point, start, end)?,
+            Template::Call => self.call_start(point, start, end)?,
             Template::Enter | Template::Rows => self.enter(point, start, end)?,
         }
         self.asm.jump(end);
@@ -47,6 +49,7 @@ impl Emit<'_> {
             Template::Sequence if self.plan.points[point].team.is_some() => self.team_stop(point, end),
             Template::Sequence => self.sequence_stop(point, end),
             Template::Span => self.span_stop(point, end),
+            Template::Call => self.call_stop(point, end),
             Template::Enter | Template::Rows => {}
         }
         self.asm.place(end);

@@ -135,6 +135,10 @@ pub struct ScriptArgs {
     /// Engine description to use instead of those that are built in (docs/engines.md).
     #[arg(long, value_name = "FILE")]
     pub engine: Option<PathBuf>,
+    /// Lets the script say how memory of the process is laid out, and follow pointers there: `struct`, `ptr(…)`. Such a
+    /// script can read all of its memory; nothing checks its numbers.
+    #[arg(long = "unsafe")]
+    pub allow_reads: bool,
     /// Colours: by default where the output is a terminal.
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -161,7 +165,7 @@ pub struct RunArgs {
     /// Ends after this time: 500ms, 10s, 2min.
     #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Waits for an engine to be loaded into the process, where there is none yet.
+    /// Waits for an engine, or a function that the script names, to be loaded into the process, where there is none yet.
     #[arg(long)]
     pub wait: bool,
     /// Exits with 5 if anything was lost (full table, failed read …).

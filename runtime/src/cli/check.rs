@@ -15,7 +15,7 @@ pub(super) fn run(args: &CheckArgs) -> u8 {
 fn try_run(args: &CheckArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
     let engines = script::engines(args.source.engine.as_deref())?;
-    let (diagnostics, broken) = match source.compile(&engines[0], &args.source.params) {
+    let (diagnostics, broken) = match source.compile(&engines[0], &args.source.params, args.source.allow_reads) {
         Ok((plan, warnings)) => {
             script::fits(&plan, &source)?;
             (warnings, false)

@@ -1,5 +1,6 @@
 //! `profinfer list`: points with their fields, enums with their words; with a process, what that has of them.
 
+mod calls;
 mod fields;
 mod markdown;
 mod probes;
@@ -40,10 +41,18 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
         page.print()?;
         return Ok(0);
     }
+    if let Some(name) = &args.name
+        && let Some(kind) = calls::kind_of(name)
+    {
+        calls::write(&mut page, kind, name, args, &engines)?;
+        page.print()?;
+        return Ok(0);
+    }
     let (description, seen) = match args.pid {
         None => (&engines[0], None),
         Some(pid) => {
             let (looked, description, target) = Looked::with_engine(pid, &survey(&engines[0])?, &engines)?;
+            let description = description.ok_or_else(|| fail(exit::TARGET, looked.no_engine(&engines)))?;
             (description, Some(Seen { plan: survey(description)?, looked, target }))
         }
     };
@@ -76,6 +85,11 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
             availability(page, column, id, seen);
         }
     }
+    page.heading("functions");
+    let column = 2 + calls::KINDS.iter().map(|k| k.written.len()).max().unwrap_or(0) + 2;
+    for kind in &calls::KINDS {
+        page.entry(2, column, (Tone::Name, kind.written), &[(Tone::Plain, first_sentence(kind.doc))]);
+    }
     page.heading("enums");
     let column = 2 + catalogue.enums.keys().map(String::len).max().unwrap_or(0) + 2;
     for (name, e) in &catalogue.enums {
@@ -100,7 +114,7 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
 }
 
 fn availability(page: &mut Page, column: usize, id: usize, seen: &Seen) {
-    match why_missing(&seen.target.facts, id, &seen.plan.points[id]) {
+    match why_missing(&seen.target, id, &seen.plan.points[id]) {
         None => page.line(column, Tone::Good, "available"),
         Some(why) => page.line(column, Tone::Bad, &format!("not available: {why}")),
     }
@@ -168,6 +182,7 @@ fn about(page: &mut Page, point: &Point) {
         Template::Enter => "enter: an event per call, at its entry",
         Template::Rows => "rows: an event per element of a matrix, at a call's entry",
         Template::Span => "span: an event per call, from entry to return",
+        Template::Call => "span: an event per call, from entry to return, calls from within it too",
         Template::Sequence => "sequence: an event from each start to the next, or to an end",
     };
     page.entry(2, COLUMN, (Tone::Faint, "template"), &[(Tone::Plain, kind)]);

@@ -37,17 +37,24 @@ impl Looked {
     }
 
     /// What a plan finds in it, with the description that fits.
-    pub(super) fn target<'d>(&self, plan: &Plan, engines: &'d [Description]) -> Option<(&'d Description, Target)> {
-        let (description, files) = Files::recognise(engines, &self.modules)?;
+    pub(super) fn target<'d>(
+        &self,
+        plan: &Plan,
+        engines: &'d [Description],
+    ) -> Option<(Option<&'d Description>, Target)> {
+        let engine = Files::recognise(engines, &self.modules).map(|(d, files)| (Some(d), files.of(&self.process)));
+        let other = || Some((None, Files::without_engine(&self.modules, &self.process)?));
+        let (description, files) = engine.or_else(|| other().filter(|_| !plan.needs_engine()))?;
         Some((description, Target::new(plan, files)))
     }
 
-    /// Looks at a process as [`Looked::at`] does and finds the engine; else says what is wrong: the exit code.
+    /// Looks at a process as [`Looked::at`] does and finds the engine, if the plan needs one; else says what is wrong: the
+    /// exit code.
     pub(super) fn with_engine<'d>(
         pid: u32,
         plan: &Plan,
         engines: &'d [Description],
-    ) -> Result<(Looked, &'d Description, Target), u8> {
+    ) -> Result<(Looked, Option<&'d Description>, Target), u8> {
         let looked = Looked::at(pid).map_err(|e| fail(exit::TARGET, e))?;
         match looked.target(plan, engines) {
             Some((description, target)) => Ok((looked, description, target)),
@@ -103,9 +110,13 @@ pub(super) fn kind(module: &Module) -> String {
 }
 
 /// Why a point is not to be had, or nothing if it is.
-pub(super) fn why_missing(facts: &TargetFacts, id: usize, point: &Point) -> Option<String> {
+pub(super) fn why_missing(target: &Target, id: usize, point: &Point) -> Option<String> {
+    let facts = &target.facts;
     if facts.has(id) {
         return None;
+    }
+    if let Some(Err(why)) = &target.calls[id] {
+        return Some(why.to_string());
     }
     let there = &facts.starts[id];
     let missing: Vec<String> = point
@@ -131,7 +142,7 @@ pub(super) fn optional_missing(facts: &TargetFacts, id: usize, point: &Point) ->
 /// at once has to find.
 pub(super) fn survey(description: &Description) -> Result<Plan, u8> {
     let resolver = Resolver::new(&description.catalogue);
-    let compiles = |text: &str| Script::parse("<survey>", text).compile(description, &[]);
+    let compiles = |text: &str| Script::parse("<survey>", text).compile(description, &[], false);
     let mut script = String::new();
     for (id, point) in description.catalogue.points.iter().enumerate() {
         let mut fields = resolver.names_at(id);

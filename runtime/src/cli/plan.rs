@@ -34,10 +34,15 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
         Some((looked, description, target)) => {
             page.heading("target");
             looked.describe(&mut page, COLUMN);
-            let engine = (Tone::Plain, description.catalogue.description.as_str());
-            page.entry(2, COLUMN, (Tone::Faint, "engine"), &[engine]);
-            page.entry(2, COLUMN, (Tone::Faint, "file"), &[(Tone::Plain, &shown(target.files.engine().path()))]);
-            page.entry(2, COLUMN, (Tone::Faint, ""), &[(Tone::Faint, &kind(target.files.engine()))]);
+            if let Some(description) = description {
+                let engine = (Tone::Plain, description.catalogue.description.as_str());
+                page.entry(2, COLUMN, (Tone::Faint, "engine"), &[engine]);
+                page.entry(2, COLUMN, (Tone::Faint, "file"), &[(Tone::Plain, &shown(target.files.engine().path()))]);
+                page.entry(2, COLUMN, (Tone::Faint, ""), &[(Tone::Faint, &kind(target.files.engine()))]);
+            } else {
+                let none = (Tone::Faint, "none, and the script needs none");
+                page.entry(2, COLUMN, (Tone::Faint, "engine"), &[none]);
+            }
             if !points(&mut page, &plan, target) {
                 code = exit::TARGET;
             }
@@ -86,7 +91,7 @@ fn points(page: &mut Page, plan: &Plan, target: &Target) -> bool {
     let mut enough = true;
     let used = plan.points.iter().enumerate().filter(|(_, p)| p.used);
     for (id, p) in used {
-        if let Some(why) = why_missing(&target.facts, id, p) {
+        if let Some(why) = why_missing(target, id, p) {
             let needed = p.wanted && !p.optional;
             enough &= !needed;
             let (tone, without) = match (needed, p.wanted) {

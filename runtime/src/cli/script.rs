@@ -60,7 +60,7 @@ pub(super) fn print(diagnostics: &[Diagnostic], sources: &SourceMap, color: Colo
 
 /// Compiles the script, printing warnings or all its errors.
 pub(super) fn compile(args: &ScriptArgs, script: &Script, engine: &Description) -> Result<Plan, u8> {
-    match script.compile(engine, &args.params) {
+    match script.compile(engine, &args.params, args.allow_reads) {
         Ok((plan, warnings)) => {
             print(&warnings, &script.sources, args.color);
             fits(&plan, script)?;

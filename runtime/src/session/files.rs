@@ -1,7 +1,7 @@
 //! The files that a process runs code from, and which of them are the engine's.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::engine::Description;
@@ -50,6 +50,8 @@ pub struct Files {
     modules: Vec<Rc<Module>>,
     /// How many of them belong to the engine.
     near: usize,
+    /// The program that the process runs.
+    program: Option<PathBuf>,
 }
 
 impl Files {
@@ -66,6 +68,29 @@ impl Files {
         })
     }
 
+    /// The files of a process in which no engine is looked for, its program first; none if it has none.
+    pub fn without_engine(modules: &[Rc<Module>], process: &Process) -> Option<Self> {
+        let mut files = Self { modules: modules.to_vec(), near: modules.len(), program: process.program() };
+        files.modules.sort_by_key(|m| files.program.as_deref().is_none_or(|p| p != m.path()));
+        (!files.modules.is_empty()).then_some(files)
+    }
+
+    /// The same, where `exe` is the program that the process runs.
+    #[must_use]
+    pub fn of(self, process: &Process) -> Self {
+        Self { program: process.program(), ..self }
+    }
+
+    /// All files.
+    pub fn all(&self) -> &[Rc<Module>] {
+        &self.modules
+    }
+
+    /// Whether a file is the program that the process runs.
+    pub fn is_program(&self, module: &Module) -> bool {
+        self.program.as_deref().is_some_and(|program| program == module.path())
+    }
+
     fn around(engine: &Rc<Module>, modules: &[Rc<Module>]) -> Self {
         let folder = engine.path().parent();
         let engine_needs = engine.needed();
@@ -76,7 +101,8 @@ impl Files {
             .cloned()
             .partition(|m| m.path().parent() == folder || needs(&engine_needs, m) || needs(&m.needed(), engine));
         let near_count = near.len() + 1;
-        Self { modules: [Rc::clone(engine)].into_iter().chain(near).chain(far).collect(), near: near_count }
+        let modules = [Rc::clone(engine)].into_iter().chain(near).chain(far).collect();
+        Self { modules, near: near_count, program: None }
     }
 
     /// The file that was recognised as the engine.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::thread::JoinHandle;
 
 use profinfer_compiler::plan::Plan;
@@ -16,7 +17,7 @@ use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
     Update,
 };
-use crate::target::FileIdentity;
+use crate::target::{FileIdentity, Module};
 
 /// Maps, programs and links of one plan on one engine build.
 pub struct Instance {
@@ -158,7 +159,7 @@ impl Instance {
 
     /// Whether the layout check is still attached.
     pub fn is_checking(&self) -> bool {
-        !self.check_links.is_empty()
+        self.check_links.values().any(|links| !links.is_empty())
     }
 
     /// Processes with links.
@@ -322,19 +323,30 @@ fn attach_all(
     pid: u32,
     kernel: &dyn Kernel,
 ) -> Result<(), SessionError> {
+    // Functions of one file are one link.
+    let mut files: Vec<(&Rc<Module>, Vec<u64>, Vec<u64>)> = Vec::new();
     for f in found.iter().filter(|f| !f.sites.is_empty()) {
-        let offsets: Vec<u64> = f.sites.iter().map(|s| s.file_offset).collect();
-        let cookies: Vec<u64> = f
-            .sites
-            .iter()
-            .map(|s| match s.taken_if {
+        let at = match files.iter().position(|(m, _, _)| m.identity() == f.module.identity()) {
+            Some(at) => at,
+            None => {
+                files.push((&f.module, Vec::new(), Vec::new()));
+                files.len() - 1
+            }
+        };
+        let (_, offsets, cookies) = &mut files[at];
+        for s in &f.sites {
+            let cookie = match s.taken_if {
                 Some(t) => cookie::conditional(pid, t.any_set, t.signs_differ, t.negated),
                 None => cookie::plain(pid),
-            })
-            .collect();
-        let link = kernel.uprobe_multi(program, &f.module.attach_path(), &offsets, &cookies, Some(pid), false);
+            };
+            offsets.push(s.file_offset);
+            cookies.push(f.number.map_or(cookie, |number| cookie::of_function(cookie, number, s.goes_on)));
+        }
+    }
+    for (module, offsets, cookies) in files {
+        let link = kernel.uprobe_multi(program, &module.attach_path(), &offsets, &cookies, Some(pid), false);
         // The path that it is attached by says nothing to anybody else.
-        links.push(link.map_err(|e| e.about(f.module.path().display()))?);
+        links.push(link.map_err(|e| e.about(module.path().display()))?);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A run: from a plan and processes to records.
 //!
 //! - `files` recognises the engine among the files of a process.
+//! - `calls` finds the functions that a script names.
 //! - `sites` finds in them what a plan needs: words of enums, layouts, instructions to probe.
 //! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
 //! - `check` holds the engine's layout against the first events.
@@ -11,6 +12,7 @@
 //! - `run` is the loop: timers, signals, ends.
 
 pub mod caches;
+pub mod calls;
 pub mod check;
 pub mod files;
 mod guardian;

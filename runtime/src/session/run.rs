@@ -5,19 +5,21 @@ mod end;
 mod show;
 mod signals;
 
+use std::collections::HashMap;
 use std::future::Future as _;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use profinfer_compiler::plan::Plan;
+use profinfer_compiler::plan::{self, Plan};
 use profinfer_ebpf::layout::PointCounter;
 use tokio::io::unix::AsyncFd;
 
 use self::arrivals::Arrivals;
 use self::signals::{Signals, Wake};
 use super::SessionError;
+use super::calls::{Calls, NoCall};
 use super::check::{Checked, check};
 use super::files::{Files, Modules};
 use super::instance::Instance;
@@ -163,6 +165,8 @@ pub struct Run<'r> {
     checked: bool,
     /// What is to be said once counting has begun.
     news: Vec<Message>,
+    /// Processes that have not loaded yet what the script names, and what that is.
+    missing: HashMap<u32, SessionError>,
     /// What is to be said once a process has loaded all that it needs.
     arrivals: Arrivals,
     /// There was a Ctrl-C.
@@ -192,6 +196,7 @@ impl<'r> Run<'r> {
             since: vec![now; plan.tables.len()],
             checked: false,
             news: Vec::new(),
+            missing: HashMap::new(),
             arrivals: Arrivals::default(),
             interrupted: false,
             over: vec![Over::default(); plan.tables.len()],
@@ -282,14 +287,16 @@ impl<'r> Run<'r> {
                 let text = self.observed[i].gone().to_string();
                 self.news.push(Message { level: Level::Warning, kind: "gone", text });
             } else if !self.settings.wait {
-                return Err(self.no_engine(i).into());
+                let error = self.missing.remove(&self.observed[i].process.pid());
+                return Err(error.unwrap_or_else(|| self.no_engine(i)).into());
             }
         }
         if !launched && let Some(first) = self.observed.first().filter(|_| self.observed.iter().all(|o| !o.alive)) {
             return Err(first.gone().into());
         }
         if self.instances.is_empty() {
-            self.say(sink, Level::Info, "waiting", "waiting for an engine to be loaded".to_owned())?;
+            let what = if self.plan.needs_engine() { "an engine" } else { "what the script names" };
+            self.say(sink, Level::Info, "waiting", format!("waiting for {what} to be loaded"))?;
         }
         self.started = Instant::now();
         self.since.fill(self.started);
@@ -394,9 +401,24 @@ impl<'r> Run<'r> {
         let process = &self.observed[index].process;
         let (pid, comm) = (process.pid(), process.comm().to_owned());
         let modules = self.modules.of(process)?;
-        let Some((_, files)) = Files::recognise(self.descriptions, &modules) else { return Ok(false) };
+        let engine = Files::recognise(self.descriptions, &modules).map(|(_, files)| files.of(process));
+        let has_engine = engine.is_some();
+        let other = || Files::without_engine(&modules, process).filter(|_| !self.plan.needs_engine());
+        let Some(files) = engine.or_else(other) else { return Ok(false) };
         let target = Target::new(self.plan, files);
         self.require_points(&target, pid, &comm)?;
+        self.missing.remove(&pid);
+        if let Some(error) = require_calls(self.plan, &target, pid, &comm) {
+            // It may be loaded later.
+            if !self.launched && !self.settings.wait {
+                return Err(error.into());
+            }
+            self.missing.insert(pid, error);
+        }
+        let is_there = |(id, p): (usize, &plan::Point)| p.wanted && target.facts.has(id);
+        if !self.plan.points.iter().enumerate().any(is_there) && !has_engine {
+            return Ok(false);
+        }
         let identity = target.identity(self.plan);
         if self.instances.iter().any(|i| i.identity == identity && i.pids().contains(&pid)) {
             return Ok(true);
@@ -417,13 +439,17 @@ impl<'r> Run<'r> {
         let attached = self.instances[at].attach(pid, &target, self.kernel)?;
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
         let name = file_name(&self.instances[at].path);
-        let text = format!("attached to {comm} (pid {pid}), engine {name}: {sites} sites");
+        let engine = if has_engine { format!(", engine {name}") } else { String::new() };
+        let text = format!("attached to {comm} (pid {pid}){engine}: {sites} sites");
         let mut news = vec![Message { level: Level::Info, kind: "attached", text }];
         for of in &target.assumed {
             let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
             news.push(Message { level: Level::Warning, kind: "assumed", text });
         }
         for (id, p) in self.plan.points.iter().enumerate() {
+            if let Some(text) = refused(p, &target.calls[id]) {
+                news.push(Message { level: Level::Warning, kind: "missing", text });
+            }
             if let (Some(why), Some(mark)) = (target.lacks_mark(id, p), &p.mark) {
                 let text = format!("{}.{}, and what is made of it, is absent: {why}", p.name, mark.field);
                 news.push(Message { level: Level::Warning, kind: "missing", text });
@@ -465,7 +491,7 @@ impl<'r> Run<'r> {
     /// A point that a clause stands on and the target lacks is an error, unless it is marked `?`.
     fn require_points(&self, target: &Target, pid: u32, comm: &str) -> Result<(), SessionError> {
         for (id, p) in self.plan.points.iter().enumerate() {
-            if p.wanted && !p.optional && !target.facts.has(id) {
+            if p.wanted && !p.optional && p.called.is_none() && !target.facts.has(id) {
                 let symbols: Vec<&str> =
                     p.starts.iter().filter(|s| !s.optional).flat_map(|s| &s.symbols).map(String::as_str).collect();
                 return Err(SessionError::NoPoint {
@@ -528,6 +554,32 @@ impl<'r> Run<'r> {
     fn say(&self, sink: &mut dyn Sink, level: Level, kind: &'static str, text: String) -> Result<(), RunError> {
         sink.record(&Record::Message(Message { level, kind, text })).map_err(RunError::Output)
     }
+}
+
+/// Why a function that a clause stands on cannot be counted in a process; one marked `?` may be missing there.
+fn require_calls(plan: &Plan, target: &Target, pid: u32, comm: &str) -> Option<SessionError> {
+    plan.points.iter().zip(&target.calls).find_map(|(p, calls)| {
+        let Some(Err(why)) = calls else { return None };
+        let cure = if why.is_missing() { " (mark the point with `?` to go on without)" } else { "" };
+        let needed = p.wanted && !(p.optional && why.is_missing());
+        needed.then(|| SessionError::NoPoint {
+            pid,
+            comm: comm.to_owned(),
+            point: p.name.clone(),
+            why: format!("{why}{cure}"),
+        })
+    })
+}
+
+/// Which functions that a point stands for are left out, and why.
+fn refused(p: &plan::Point, calls: &Option<Result<Calls, NoCall>>) -> Option<String> {
+    let Some(Ok(calls)) = calls else { return None };
+    let (function, why) = calls.refused.first()?;
+    let others = match calls.refused.len() {
+        1 => String::new(),
+        n => format!(", and {} more", n - 1),
+    };
+    Some(format!("{} goes without {function}{others}, which cannot be probed: {why}", p.name))
 }
 
 fn file_name(path: &std::path::Path) -> String {

@@ -5,10 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{Plan, Point};
 use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
 
 use super::SessionError;
+use super::calls::{self, Calls, NoCall};
 use super::files::Files;
 use crate::target::{self, FileIdentity, Module, Site, name_table};
 
@@ -21,6 +23,8 @@ pub struct Found {
     pub module: Rc<Module>,
     /// The instructions.
     pub sites: Vec<Site>,
+    /// Its number among those that the script names.
+    pub number: Option<u16>,
 }
 
 /// What a plan finds in a process.
@@ -32,6 +36,10 @@ pub struct Target {
     pub files: Files,
     /// Enums whose table was not found in the target: the description's numbers are used.
     pub assumed: Vec<String>,
+    /// Of points for which the script names a function: those there are.
+    pub calls: Vec<Option<Result<Calls, NoCall>>>,
+    /// The same by what the script names.
+    named: HashMap<(Vec<String>, Template), Calls>,
 }
 
 impl Target {
@@ -49,7 +57,9 @@ impl Target {
                     match files.near().iter().find_map(|m| name_table(m, symbol, &anchors)) {
                         Some(table) => table.into_iter().enumerate().map(|(n, w)| (n as i64, w)).collect(),
                         None => {
-                            assumed.push(name.clone());
+                            if e.of_script || plan.needs_engine() {
+                                assumed.push(name.clone());
+                            }
                             listed()
                         }
                     }
@@ -67,8 +77,23 @@ impl Target {
             })
             .collect();
         let has = |symbols: &[String]| symbols.iter().any(|s| files.functions(s).next().is_some());
-        let starts: Vec<Vec<bool>> =
-            plan.points.iter().map(|p| p.starts.iter().map(|s| has(&s.symbols)).collect()).collect();
+        let calls: Vec<Option<Result<Calls, NoCall>>> =
+            plan.points.iter().map(|p| Some(calls::find(p.called.as_ref()?, p.template, &files))).collect();
+        for (point, calls) in plan.points.iter().zip(&calls) {
+            if let Some(Ok(calls)) = calls {
+                let words = calls.found.iter().enumerate().map(|(n, call)| (n as i64, call.word.clone()));
+                enums.insert(point.name.clone(), words.collect());
+            }
+        }
+        let starts: Vec<Vec<bool>> = plan
+            .points
+            .iter()
+            .zip(&calls)
+            .map(|(p, calls)| match calls {
+                Some(calls) => vec![calls.is_ok()],
+                None => p.starts.iter().map(|s| has(&s.symbols)).collect(),
+            })
+            .collect();
         let available = plan
             .points
             .iter()
@@ -85,7 +110,12 @@ impl Target {
             target::Arch::Aarch64 => Arch::Aarch64,
         };
         let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks };
-        Target { facts, files, assumed }
+        let named = plan.points.iter().zip(&calls).filter_map(|(p, calls)| match calls {
+            Some(Ok(calls)) => Some(((p.starts.first()?.symbols.clone(), p.template), calls.clone())),
+            _ => None,
+        });
+        let named = named.collect();
+        Target { facts, files, assumed, calls, named }
     }
 
     /// Why a field of a point that needs a mark is not to be had, or nothing if it is, or none is needed.
@@ -98,7 +128,9 @@ impl Target {
     /// The files that this target is made of, as far as a plan sees: two processes with equal ones share programs.
     pub fn identity(&self, plan: &Plan) -> Vec<FileIdentity> {
         let mut files = vec![self.files.engine().identity()];
-        for p in plan.points.iter().filter(|p| p.used) {
+        let calls = self.calls.iter().flatten().flatten().flat_map(|calls| &calls.found);
+        files.extend(calls.map(|call| call.module.identity()));
+        for p in plan.points.iter().filter(|p| p.used && p.called.is_none()) {
             let symbols = p.starts.iter().flat_map(|s| &s.symbols).chain(p.stops.iter().flat_map(|s| &s.symbols));
             for symbol in symbols.chain(p.mark.iter().flat_map(|m| &m.site.symbols)) {
                 files.extend(self.files.functions(symbol).map(|(module, _)| module.identity()));
@@ -114,26 +146,42 @@ impl Target {
     /// # Errors
     /// [`SessionError::NoSite`] if the function is there and cannot be probed.
     pub fn find(&self, spec: &SiteSpec) -> Result<Vec<Found>, SessionError> {
+        if let Some(template) = spec.called {
+            return self.find_calls(spec, template);
+        }
         for symbol in &spec.symbols {
             let mut found = Vec::new();
             for (module, function) in self.files.functions(symbol) {
                 let sites = if spec.at_return {
                     module.return_sites(&function)
                 } else {
-                    entry(module, &function, spec).map(|site| vec![site])
+                    entry_of(module, &function, spec.args_used, spec.needs_entry_sp).map(|site| vec![site])
                 };
-                let sites = sites.map_err(|e| SessionError::NoSite {
-                    symbol: symbol.clone(),
-                    path: module.path().display().to_string(),
-                    why: e.to_string(),
-                })?;
-                found.push(Found { symbol: symbol.clone(), module: module.clone(), sites });
+                let sites = sites.map_err(no_site(symbol, module))?;
+                found.push(Found { symbol: symbol.clone(), module: module.clone(), sites, number: None });
             }
             if !found.is_empty() {
                 return Ok(found);
             }
         }
         Ok(Vec::new())
+    }
+
+    /// [`find`](Self::find) for functions that the script names.
+    fn find_calls(&self, spec: &SiteSpec, template: Template) -> Result<Vec<Found>, SessionError> {
+        let Some(calls) = self.named.get(&(spec.symbols.clone(), template)) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for (number, call) in calls.found.iter().enumerate() {
+            let (module, function) = (&call.module, &call.function);
+            let sites = match spec.at_return {
+                true => module.return_sites(function),
+                false => entry_of(module, function, spec.args_used, spec.needs_entry_sp).map(|site| vec![site]),
+            };
+            let sites = sites.map_err(no_site(&function.name, module))?;
+            let number = u16::try_from(number).ok();
+            found.push(Found { symbol: call.word.clone(), module: Rc::clone(module), sites, number });
+        }
+        Ok(found)
     }
 
     /// The file a symbol was looked for in, for messages.
@@ -144,13 +192,31 @@ impl Target {
 
 /// The instruction to probe at a function's entry. A span compares stack pointers, so its site must come before the first
 /// change of it, even where a later instruction would be cheaper.
-fn entry(module: &Module, function: &target::Function, spec: &SiteSpec) -> Result<Site, target::SiteError> {
-    let site = module.entry_site(function, spec.args_used)?;
-    if site.stack_intact || !spec.needs_entry_sp {
+pub(super) fn entry_of(
+    module: &Module,
+    function: &target::Function,
+    args_used: u8,
+    needs_entry_sp: bool,
+) -> Result<Site, target::SiteError> {
+    let site = module.entry_site(function, args_used)?;
+    if site.stack_intact || !needs_entry_sp {
         return Ok(site);
     }
     let before = target::Function { size: site.at, ..function.clone() };
-    module.entry_site(&before, spec.args_used)
+    module.entry_site(&before, args_used)
+}
+
+/// As many arguments as can be read, as [`SiteSpec::args_used`] has them.
+pub(super) fn args_of_all() -> u8 {
+    0b11_1111
+}
+
+fn no_site(symbol: &str, module: &Module) -> impl Fn(target::SiteError) -> SessionError {
+    move |e| SessionError::NoSite {
+        symbol: symbol.to_owned(),
+        path: module.path().display().to_string(),
+        why: e.to_string(),
+    }
 }
 
 /// The PID namespace of this process, where it is not the machine's first one.

@@ -1,5 +1,6 @@
 //! One ELF file that a process runs code from: its names, its functions, their code.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -13,7 +14,7 @@ use object::LittleEndian as LE;
 use object::elf::{
     self, EM_AARCH64, EM_X86_64, ET_DYN, ET_EXEC, FileHeader64, GNU_PROPERTY_X86_FEATURE_1_AND,
     GNU_PROPERTY_X86_FEATURE_1_IBT, NT_GNU_BUILD_ID, PF_X, PT_INTERP, PT_LOAD, SHN_ABS, SHT_DYNSYM, SHT_SYMTAB,
-    STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_OBJECT, STT_TLS, Sym64,
+    STB_GLOBAL, STB_LOCAL, STB_WEAK, STT_FUNC, STT_GNU_IFUNC, STT_OBJECT, STT_TLS, Sym64,
 };
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 
@@ -240,6 +241,67 @@ impl Module {
     #[must_use]
     pub fn exported_function(&self, name: &str) -> Option<Function> {
         self.dynamic(name).filter(|symbol| self.is_code(symbol)).and_then(|symbol| self.describe(name, symbol))
+    }
+
+    /// Every function whose symbol, in either table, is one that is `wanted`, each address once, in the order of addresses.
+    /// Parts that the compiler moved away (`.cold`) are no functions of their own.
+    #[must_use]
+    pub fn functions_where(&self, wanted: impl Fn(&str) -> bool) -> Vec<Function> {
+        let mut found: BTreeMap<u64, (u8, &str, &Sym64<LE>)> = BTreeMap::new();
+        self.each_code(|name, symbol| {
+            if !wanted(name) {
+                return;
+            }
+            // Of several names of one place that which others are meant to use, and then the shortest.
+            let rank = u8::from(symbol.st_bind() == STB_LOCAL);
+            let better = |(r, n, _): &(u8, &str, &Sym64<LE>)| (rank, name.len(), name) < (*r, n.len(), *n);
+            let at = symbol.st_value(LE);
+            if found.get(&at).is_none_or(better) {
+                found.insert(at, (rank, name, symbol));
+            }
+        });
+        found.values().filter_map(|(_, name, symbol)| self.describe(name, symbol)).collect()
+    }
+
+    /// The function that begins at this address as its symbols or its unwind tables tell; nothing else is known to be the
+    /// beginning of an instruction.
+    #[must_use]
+    pub fn function_at(&self, vaddr: u64) -> Option<Function> {
+        let mut found: Option<&Sym64<LE>> = None;
+        let mut name = format!("+{vaddr:#x}");
+        self.each_code(|n, symbol| {
+            if symbol.st_value(LE) == vaddr && found.is_none() {
+                found = Some(symbol);
+                n.clone_into(&mut name);
+            }
+        });
+        if let Some(symbol) = found {
+            return self.describe(&name, symbol);
+        }
+        let entry = self.eh_frame()?.at_or_before(vaddr).filter(|entry| entry.start == vaddr)?;
+        Some(Function { name, vaddr, size: entry.size?, file_offset: self.file_offset(vaddr)? })
+    }
+
+    /// Names of functions of this file that are not functions before the program starts: which one is meant is decided then.
+    #[must_use]
+    pub fn is_chosen_at_start(&self, name: &str) -> bool {
+        let Some(table) = self.table(SHT_DYNSYM) else { return false };
+        let is_choice = |symbol: &Sym64<LE>| symbol.st_type() == STT_GNU_IFUNC && !symbol.is_undefined(LE);
+        table.iter().any(|s| is_choice(s) && super::symbols::name(&table, s) == Some(name.as_bytes()))
+    }
+
+    fn each_code<'m>(&'m self, mut f: impl FnMut(&'m str, &'m Sym64<LE>)) {
+        for kind in [SHT_DYNSYM, SHT_SYMTAB] {
+            let Some(table) = self.table(kind) else { continue };
+            // What the file takes from another one is listed there, too.
+            let defined = table.symbols().iter().filter(|symbol| !symbol.is_undefined(LE));
+            for symbol in defined.filter(|symbol| self.is_code(symbol)) {
+                let name = super::symbols::name(&table, symbol).and_then(|name| str::from_utf8(name).ok());
+                if let Some(name) = name.filter(|name| !name.ends_with(".cold") && !name.contains(".cold.")) {
+                    f(name, symbol);
+                }
+            }
+        }
     }
 
     /// The part that the compiler moved away as unlikely: `NAME.cold` in the full symbol table, else what the function

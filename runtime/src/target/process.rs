@@ -88,6 +88,13 @@ impl Process {
         self.exe.as_deref()
     }
 
+    /// The program that it runs now, which another `exec` may have changed; as its mappings name it.
+    #[must_use]
+    pub fn program(&self) -> Option<PathBuf> {
+        let path = fs::read_link(format!("/proc/{}/exe", self.pid)).ok()?;
+        Some(path.to_str().and_then(|p| p.strip_suffix(" (deleted)")).map_or_else(|| path.clone(), PathBuf::from))
+    }
+
     /// When it started, in clock ticks (1/100 s on Linux) since boot. With the number this tells processes apart.
     #[must_use]
     pub fn start_time(&self) -> u64 {

@@ -66,7 +66,7 @@ impl NameIndex {
 }
 
 /// The name without the version that linkers put behind `@` in `.symtab`; `None` where there is none.
-fn name<'data>(table: &Table<'data>, symbol: &Sym64<LE>) -> Option<&'data [u8]> {
+pub(super) fn name<'data>(table: &Table<'data>, symbol: &Sym64<LE>) -> Option<&'data [u8]> {
     let name = symbol.name(LE, table.strings()).ok()?;
     let end = name.iter().position(|byte| *byte == b'@').unwrap_or(name.len());
     (end > 0).then(|| &name[..end])

@@ -67,7 +67,7 @@ pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
     }
 
     let mut layout = section("layout");
-    let known = if end.layout == "checked" { Style::Plain } else { Style::Warn };
+    let known = if end.layout != "unchecked" { Style::Plain } else { Style::Warn };
     layout.words(known, &escape(&end.layout));
     lines.extend(layout.finish());
 

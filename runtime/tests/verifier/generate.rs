@@ -38,7 +38,7 @@ impl Generator {
     pub(crate) fn new(description: &Description) -> Self {
         let catalogue = &description.catalogue;
         let resolver = Resolver::new(catalogue);
-        let compiles = |text: &str| Script::parse("<trial>", text).compile(description, &[]).is_ok();
+        let compiles = |text: &str| Script::parse("<trial>", text).compile(description, &[], true).is_ok();
         let points = catalogue.points.iter().enumerate().map(|(id, point)| {
             let on = &point.name;
             let is = |field: &str| {

@@ -7,7 +7,7 @@ use profinfer_ebpf::{Object, listing};
 
 use super::{COLUMN, version};
 use crate::cli::look::{Looked, condition, kind, optional_missing, shown, survey, why_missing};
-use crate::cli::page::{Page, Tone};
+use crate::cli::page::{Page, Tone, plural};
 use crate::cli::sites::SiteText;
 use crate::cli::{exit, fail};
 use crate::engine::Description;
@@ -30,9 +30,13 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
         }
     };
     looked.describe(page, COLUMN);
+    functions(page, &looked);
     let Some((description, mapped)) = Files::recognise(engines, &looked.modules) else {
         page.entry(2, COLUMN, (Tone::Plain, "engine"), &[(Tone::Bad, "none recognised")]);
         wrong.push(format!("{}.", looked.no_engine(engines)));
+        wrong.push(
+            "A script that has enter(\"lib:func\") and span(\"lib:func\") points only needs no engine.".to_owned(),
+        );
         wrong.push(
             "If the engine is loaded later, `profinfer --wait --pid N` waits for it. An engine that is linked \
              statically and stripped has no names to be found by; a build with symbols has."
@@ -52,6 +56,14 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
     files(page, &target, &object);
     points(page, wrong, &plan, &target, &object);
     Ok(())
+}
+
+/// What `enter` and `span` of a script can name.
+fn functions(page: &mut Page, looked: &Looked) {
+    let counts = looked.modules.iter().map(|m| m.functions_where(|_| true).len());
+    let (files, named) = counts.fold((0, 0), |(files, all), n| (files + usize::from(n > 0), all + n));
+    let text = format!("enter and span can name {} of {}", plural(named, "function"), plural(files, "file"));
+    page.entry(2, COLUMN, (Tone::Plain, "functions"), &[(Tone::Plain, &text)]);
 }
 
 fn engine(page: &mut Page, description: &Description, target: &Target) {
@@ -127,7 +139,7 @@ fn files(page: &mut Page, target: &Target, object: &Object) {
 fn points(page: &mut Page, wrong: &mut Vec<String>, plan: &Plan, target: &Target, object: &Object) {
     for (id, p) in plan.points.iter().enumerate() {
         page.heading(&p.name);
-        if let Some(why) = why_missing(&target.facts, id, p) {
+        if let Some(why) = why_missing(target, id, p) {
             page.line(2, Tone::Bad, &format!("not available: {why}"));
             wrong.push(format!(
                 "{} is not available in this engine. Scripts go on without it where they mark it: on {}? < … >",

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use profinfer_compiler::catalogue::{Catalogue, Template};
 
+use super::calls;
 use super::fields::{FieldText, Fields, common, join};
 use crate::engine::Description;
 
@@ -18,6 +19,10 @@ pub(super) fn reference(engines: &[Description]) -> String {
     );
     table(&mut text, &common(Template::Span));
     text.push_str("\nPoints that are counted at an entry only have no `dur`.\n");
+    for kind in &calls::KINDS {
+        let _ = writeln!(text, "\n## `{}`\n\n{}\n", kind.written, kind.doc);
+        table(&mut text, &calls::own(kind));
+    }
     for engine in engines {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "\n## {}\n\n{}.", engine.catalogue.engine, engine.catalogue.description);

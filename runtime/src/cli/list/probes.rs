@@ -104,7 +104,7 @@ impl<'d> Probes<'d> {
     fn compiled(&self, rest: &str) -> Option<(Plan, Vec<Probe>)> {
         let point = &self.description.catalogue.points[self.point].name;
         let script = Script::parse("<list>", &format!("on {point} {rest}"));
-        let (plan, _) = script.compile(self.description, &[]).ok()?;
+        let (plan, _) = script.compile(self.description, &[], false).ok()?;
         let arch = self.target.map_or_else(Arch::host, |t| t.facts.arch);
         let object = Object::build(&plan, &nominal::facts(&plan, arch)).ok()?;
         let probe = |p: &profinfer_ebpf::Program| Probe { site: p.site.clone(), does: listing::actions(p, &plan) };

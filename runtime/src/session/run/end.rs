@@ -1,12 +1,16 @@
 //! The end: lets open steps finish, detaches, shows what is left, and says what was lost.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use profinfer_ebpf::layout::{MapId, PointCounter, record as record_layout};
+use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::plan::Point;
+use profinfer_ebpf::layout::{LEVELS, MapId, PointCounter, record as record_layout};
 
 use super::show::OVER_LIMIT;
 use super::signals::{Signals, Wake};
 use super::{Run, RunError, Sink, gate};
+use crate::kernel::KernelError;
 use crate::record::{End, Record, Silent};
 use crate::session::instance::Instance;
 use crate::session::watch::Watch;
@@ -46,6 +50,9 @@ impl Run<'_> {
         self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
+        if let Some((_, error)) = self.missing.drain().next() {
+            return Err(error.into());
+        }
         sink.ending();
         let actions = self.plan.end.clone();
         self.act(&actions, sink)?;
@@ -74,7 +81,16 @@ impl Run<'_> {
                 hits[id] += counter(PointCounter::Events);
                 lose("failed_read", counter(PointCounter::FailedRead));
                 lose("no_room", counter(PointCounter::NoRoom));
-                lose("cut", if p.wanted { counter(PointCounter::Cut) } else { 0 });
+                let cut = match is_call(p) {
+                    // Of what began, all that is not told otherwise.
+                    true => {
+                        let told = [PointCounter::Events, PointCounter::FailedRead, PointCounter::NoRoom].map(counter);
+                        let told = told.iter().sum::<u64>() + open_calls(instance, id)?;
+                        counter(PointCounter::Hits).saturating_sub(told)
+                    }
+                    false => counter(PointCounter::Cut),
+                };
+                lose("cut", if p.wanted { cut } else { 0 });
             }
             for table in 0..self.plan.tables.len() {
                 for (cause, n) in instance.table_drops(table) {
@@ -89,7 +105,13 @@ impl Run<'_> {
         }
         let any = hits.iter().any(|n| *n > 0);
         // The check stays attached until every point has passed it: what had events has been checked.
-        end.layout = if self.checked || any { "checked" } else { "unchecked" }.to_owned();
+        let has_checks = self.plan.points.iter().any(|p| p.used && !p.checks.is_empty());
+        end.layout = match () {
+            () if !has_checks && !self.plan.reads => "none",
+            () if has_checks && (self.checked || any) => "checked",
+            () => "unchecked",
+        }
+        .to_owned();
         for (id, p) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used) {
             if p.wanted || hits[id] > 0 {
                 end.hits.insert(p.name.clone(), hits[id]);
@@ -103,6 +125,10 @@ impl Run<'_> {
             }
             if hits[id] == 0 && p.wanted {
                 let reason = match (&p.silent, any) {
+                    (Some(reason), _) if p.called.is_some() && self.instances.iter().any(|i| i.facts.has(id)) => {
+                        reason.clone()
+                    }
+                    _ if p.called.is_some() => "no process has the function".to_owned(),
                     (Some(reason), true) => reason.clone(),
                     _ if self.instances.is_empty() => "no engine was loaded".to_owned(),
                     _ => "the engine computed nothing while we were attached".to_owned(),
@@ -120,12 +146,15 @@ impl Run<'_> {
             .points
             .iter()
             .enumerate()
-            .filter(|(id, p)| p.used && instance.facts.has(*id) && p.template.word() == "span")
+            .filter(|(id, p)| p.used && instance.facts.has(*id) && p.template == Template::Span)
             .map(|(id, _)| id)
             .collect();
         let steps: Vec<usize> = spans.iter().copied().filter(|id| self.plan.points[*id].step).collect();
         let looked_at = if steps.is_empty() { spans } else { steps };
         let mut open = 0;
+        for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| is_call(p)) {
+            open += open_calls(instance, id)?;
+        }
         if let Some(threads) = instance.map(MapId::Threads) {
             threads.for_each(|_, slot| {
                 for id in &looked_at {
@@ -136,4 +165,39 @@ impl Run<'_> {
         }
         Ok(open)
     }
+}
+
+/// Whether its events are the calls of a function that the script names.
+fn is_call(p: &Point) -> bool {
+    p.used && p.template == Template::Call
+}
+
+/// Calls that have begun and may still return.
+fn open_calls(instance: &Instance, id: usize) -> Result<u64, KernelError> {
+    let (Some(threads), Some(calls)) = (instance.map(MapId::Threads), instance.map(MapId::State(id))) else {
+        return Ok(0);
+    };
+    let Some(at) = instance.layout.points[id].call else { return Ok(0) };
+    let mut slots: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    threads.for_each(|thread, slot| {
+        slots.insert(thread.to_vec(), slot.to_vec());
+    })?;
+    let mut open = 0;
+    // Those that were left by an exception may lie there still.
+    calls.for_each(|frame, call| {
+        let began = word(call, record_layout::START);
+        let is_open = slots.get(&frame[..8]).is_some_and(|slot| {
+            let depth = word(call, at.at_depth);
+            let level = at.began + 8 * (depth % i64::from(LEVELS)) as i16;
+            word(slot, at.depth) > depth && word(slot, level) == began
+        });
+        open += u64::from(began != 0 && is_open);
+    })?;
+    Ok(open)
+}
+
+/// A number of 8 bytes in a slot or a record.
+fn word(bytes: &[u8], at: i16) -> i64 {
+    let at = at as usize;
+    bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_ne_bytes)
 }

@@ -30,7 +30,8 @@ pub(super) fn return_sites(code: &[u8], vaddr: u64, cold: Option<(&[u8], u64)>) 
             } else {
                 continue;
             };
-            sites.push(site(at, at.wrapping_sub(vaddr), word, why.to_owned()));
+            let goes_on = !is_return(word);
+            sites.push(Site { goes_on, ..site(at, at.wrapping_sub(vaddr), word, why.to_owned()) });
         }
     }
     sites.sort_by_key(|site| site.vaddr);
@@ -46,7 +47,17 @@ pub(super) fn outward_jumps(code: &[u8], vaddr: u64) -> Vec<u64> {
 
 fn site(vaddr: u64, at: u64, word: u32, why: String) -> Site {
     let instruction = describe(word, vaddr);
-    Site { vaddr, at, file_offset: 0, instruction, cost: cost(word), stack_intact: at == 0, taken_if: None, why }
+    Site {
+        vaddr,
+        at,
+        file_offset: 0,
+        instruction,
+        cost: cost(word),
+        stack_intact: at == 0,
+        taken_if: None,
+        goes_on: false,
+        why,
+    }
 }
 
 fn words(code: &[u8]) -> Vec<u32> {

@@ -27,6 +27,8 @@ pub struct Site {
     pub stack_intact: bool,
     /// For a conditional jump out of the function: the function is left only if this holds when the probe fires.
     pub taken_if: Option<FlagTest>,
+    /// The function goes on in another one from there, which returns in its place.
+    pub goes_on: bool,
     /// Why this one, for the user.
     pub why: String,
 }

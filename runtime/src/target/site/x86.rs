@@ -82,7 +82,8 @@ pub(super) fn return_sites(code: &[u8], vaddr: u64, cold: Option<(&[u8], u64)>) 
                 Class::Stepped | Class::FiveByteNop => CostClass::Step,
             };
             let taken_if = flag_test(instruction.condition_code());
-            sites.push(Site { taken_if, ..site(instruction, vaddr, cost, false, why.to_owned()) });
+            let goes_on = instruction.flow_control() != FlowControl::Return;
+            sites.push(Site { taken_if, goes_on, ..site(instruction, vaddr, cost, false, why.to_owned()) });
         }
     }
     sites.sort_by_key(|site| site.vaddr);
@@ -113,6 +114,7 @@ fn site(instruction: &Instruction, vaddr: u64, cost: CostClass, stack_intact: bo
         cost,
         stack_intact,
         taken_if: None,
+        goes_on: false,
         why,
     }
 }

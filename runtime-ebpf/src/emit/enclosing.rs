@@ -1,0 +1,56 @@
+//! The events of the engine that a call of a function lies in: those that the thread had open when it began.
+//!
+//! A span's record is in the thread's slot. That of an operator is in a map, under the key that the slot holds; so is that
+//! of a thread's part of one.
+
+use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::typed::PointId;
+
+use super::Emit;
+use crate::asm::{Alu, Jump, Label};
+use crate::insn::{R0, R1, R2, RECORD, SLOT, helper};
+use crate::layout::{MapId, record};
+
+impl Emit<'_> {
+    /// `r2` and the distance that is given back = where the open record of `of` is; `none` is where to go on if there is
+    /// none, or it was opened later than the record at hand. Uses r0 to r5.
+    pub(crate) fn enclosing_record(&mut self, of: PointId, none: Label) -> i16 {
+        let in_slot = self.layout.points[of].in_slot;
+        let base = if self.plan.points[of].template == Template::Sequence {
+            self.asm.load(8, R0, SLOT, in_slot);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
+            self.asm.load_map(R1, MapId::State(of));
+            self.asm.mov(R2, SLOT);
+            self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
+            self.asm.call(helper::MAP_LOOKUP_ELEM);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
+            self.asm.mov(R2, R0);
+            0
+        } else {
+            self.asm.mov(R2, SLOT);
+            in_slot
+        };
+        self.asm.load(8, R0, R2, base + record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
+        self.asm.load(8, R1, RECORD, record::START);
+        self.asm.jump_if(Jump::Gt, R0, R1, none);
+        base
+    }
+
+    /// Whether calls of functions may look for the record of `of`.
+    pub(crate) fn encloses_calls(&self, of: PointId) -> bool {
+        self.plan.points.iter().any(|p| p.used && p.called.is_some() && p.within.contains(&of))
+    }
+
+    /// `r0` = a word of the open record of `of`, absent if there is none; says that it may be.
+    pub(crate) fn enclosing_word(&mut self, of: PointId, at: i16) -> bool {
+        let (none, end) = (self.asm.label(), self.asm.label());
+        let base = self.enclosing_record(of, none);
+        self.asm.load(8, R0, R2, base + at);
+        self.asm.jump(end);
+        self.asm.place(none);
+        self.absent();
+        self.asm.place(end);
+        true
+    }
+}
