@@ -3,13 +3,14 @@
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::{Catalogue, Template};
-use crate::faults::{not_yet, told_at};
+use crate::faults::{mismatch, not_yet, told_at};
 use crate::plan::{
-    self, Accum, Capture, CaptureValue, Check, Expr, Gate, KeyField, KeySource, Point, Series, UserExpr,
+    self, Accum, Capture, CaptureValue, Check, Expr, Gate, Gathered, KeyField, KeySource, Parts, Point, Series,
+    UserExpr,
 };
 use crate::ratio::is_fixed;
 use crate::resolve::{Resolver, Scope};
-use crate::typed::{Common, Kind, PointId, Stage, Typed};
+use crate::typed::{Common, Kind, Part, PartHow, PointId, Stage, Typed};
 use crate::types::{CmpOp, Type};
 
 /// Builds the points of a plan while clauses ask for them.
@@ -17,6 +18,8 @@ pub(crate) struct Lowering<'a> {
     resolver: &'a Resolver<'a>,
     /// The points so far.
     pub points: Vec<Point>,
+    /// What is lowered is done for each part.
+    in_parts: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -38,6 +41,7 @@ impl<'a> Lowering<'a> {
                 mark: None,
                 team: None,
                 each: None,
+                parts: None,
                 within: p.within.clone(),
                 gate: gate(resolver.catalogue(), p),
                 step: p.fields.contains_key("step"),
@@ -48,7 +52,7 @@ impl<'a> Lowering<'a> {
                 silent: p.silent.clone(),
             })
             .collect();
-        Self { resolver, points }
+        Self { resolver, points, in_parts: false }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
@@ -86,20 +90,56 @@ impl<'a> Lowering<'a> {
             let condition = self.check_expr(&condition, &mut leaves)?;
             self.points[id].checks.push(Check { leaves, condition, text, message: message.clone() });
         }
-        if let Some(each) = &info.each {
-            let mut numbers = [0; 2];
-            for (number, (name, of)) in numbers.iter_mut().zip(each) {
+        if !info.each.is_empty() {
+            let mut numbers = Vec::new();
+            for (name, of) in &info.each {
                 let of = self.resolver.expr(of, inside, None)?;
                 let value = CaptureValue::Number(self.open(&of)?);
                 let text = format!("{}s", name.node);
-                *number = self.capture(id, Capture { text, value, ty: Type::Int });
+                numbers.push(self.capture(id, Capture { text, value, ty: Type::Int }));
             }
-            self.points[id].each = Some(numbers);
+            // Rows of a span are a matrix of one column.
+            let one = Capture { text: "one".to_owned(), value: CaptureValue::Number(Expr::Const(1)), ty: Type::Int };
+            let columns = numbers.get(1).copied().unwrap_or_else(|| self.capture(id, one));
+            self.points[id].each = Some([numbers[0], columns]);
+            if info.parts.is_some() {
+                // A row without a part has no event.
+                self.part(id, &Part { how: PartHow::Count, value: None }, "part_count()".to_owned())?;
+            }
         }
         match self.points[id].gate {
             Gate::Run => Ok(()),
             Gate::Inside(outer) | Gate::Step(outer) => self.need(outer),
         }
+    }
+
+    /// Something put together of a point's parts: its index.
+    fn part(&mut self, id: PointId, part: &Part, text: String) -> Result<usize, Diagnostic> {
+        let of_parts = |this: &mut Self, e: &Typed| {
+            this.in_parts = true;
+            let lowered = this.open(e);
+            this.in_parts = false;
+            lowered
+        };
+        let mut parts = match self.points[id].parts.take() {
+            Some(parts) => parts,
+            None => {
+                let inside = Scope { point: Some(id), inside: true, locals: &[] };
+                let Some(info) = &self.resolver.catalogue().points[id].parts else {
+                    return Err(Diagnostic::error("PI0210", "the point has no `parts`"));
+                };
+                let number = self.resolver.expr(&info.number, inside, Some(&Type::Int))?;
+                let row = self.resolver.expr(&info.row, inside, Some(&Type::Int))?;
+                if let Some(wrong) = [&number, &row].into_iter().find(|e| e.ty != Type::Int) {
+                    return Err(mismatch(wrong, &Type::Int));
+                }
+                Parts { number: self.open(&number)?, row: of_parts(self, &row)?, gathered: Vec::new() }
+            }
+        };
+        let value = part.value.as_ref().map(|v| of_parts(self, v)).transpose()?;
+        let index = index_of(&mut parts.gathered, Gathered { text, how: part.how, value });
+        self.points[id].parts = Some(parts);
+        Ok(index)
     }
 
     /// A number known when an event begins, as written for its start.
@@ -113,6 +153,10 @@ impl<'a> Lowering<'a> {
             Kind::Absent => Expr::Absent,
             Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
             Kind::Arg(_, name) => Expr::Arg(name.clone()),
+            Kind::PartIndex(_) if self.in_parts => Expr::PartIndex,
+            Kind::Part(owner, part) if !part.how.is_of_row() && !self.in_parts => {
+                Expr::Part(*owner, self.part(*owner, part, e.to_string())?)
+            }
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
                 base: Box::new(self.open(base)?),
                 place: place.clone(),
@@ -201,6 +245,7 @@ impl<'a> Lowering<'a> {
                 Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
             }
             Kind::Element(owner, i) if *owner == point => Expr::Element(*i),
+            Kind::Part(owner, part) if *owner == point => Expr::Part(point, self.part(point, part, e.to_string())?),
             Kind::Float32(a) => Expr::Float32(Box::new(self.close(a, point)?)),
             Kind::AddressOf(a) => self.close(a, point)?,
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {

@@ -69,6 +69,7 @@ impl Names<'_> {
             MapId::Threads => "threads".to_owned(),
             MapId::State(p) => format!("open {}", point(p)),
             MapId::Series => "series".to_owned(),
+            MapId::Parts(p) => format!("parts of {}", self.plan.points[p].name),
             MapId::Table(t) => format!("table {}", table(t)),
             MapId::Hist(t, slot) => format!("buckets {}.{slot}", table(t)),
             MapId::Fresh => "fresh".to_owned(),

@@ -5,6 +5,7 @@
 mod block;
 mod expr;
 mod mark;
+mod parts;
 mod record;
 mod row;
 mod rows;

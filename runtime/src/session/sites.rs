@@ -84,7 +84,7 @@ impl Target {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
-        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks };
+        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks, loops: kernel_has_loops() };
         Target { facts, files, assumed }
     }
 
@@ -151,6 +151,13 @@ fn entry(module: &Module, function: &target::Function, spec: &SiteSpec) -> Resul
     }
     let before = target::Function { size: site.at, ..function.clone() };
     module.entry_site(&before, spec.args_used)
+}
+
+/// Whether the kernel bounds loops of programs: since Linux 6.9.
+fn kernel_has_loops() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(9))
 }
 
 /// The PID namespace of this process, where it is not the machine's first one.
