@@ -28,8 +28,10 @@ pub enum MapId {
     Fresh,
     /// Values read by a point's layout checks.
     Check(PointId),
-    /// Processes whose new mappings are watched; the value says whether they are stopped at each.
+    /// Processes whose new mappings are watched; the value says what is done with them.
     Watched,
+    /// Tasks that watched processes begin, by their number for the whole machine.
+    Births,
     /// Events of streamed tables.
     Events,
     /// What the watch saw: a process id per record.

@@ -76,6 +76,7 @@ impl Names<'_> {
             MapId::Check(p) => format!("check {}", point(p)),
             MapId::Events => "events".to_owned(),
             MapId::Watched => "watched".to_owned(),
+            MapId::Births => "births".to_owned(),
             MapId::WatchEvents => "watch events".to_owned(),
         }
     }

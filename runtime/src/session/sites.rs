@@ -84,7 +84,16 @@ impl Target {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
-        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks, loops: kernel_has_loops() };
+        let facts = TargetFacts {
+            arch,
+            pid_namespace: own_pid_namespace(),
+            enums,
+            structs,
+            available,
+            starts,
+            marks,
+            loops: kernel_has_loops(),
+        };
         Target { facts, files, assumed }
     }
 
