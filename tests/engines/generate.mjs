@@ -107,7 +107,7 @@ async function many(numbers) {
     const requests = await Promise.all(answers);
     const of = (answer, sequence) => {
         const drafts = sequence.tokenPredictions;
-        return {...answer, slot: sequence.sequenceId, drafted: drafts.validated + drafts.refuted, accepted: drafts.validated};
+        return {...answer, slot: sequence._sequenceId, drafted: drafts.validated + drafts.refuted, accepted: drafts.validated};
     };
     return {requests: requests.map((answer, k) => of(answer, sequences[k]))};
 }

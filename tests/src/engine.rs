@@ -154,11 +154,15 @@ fn command_on(cache: &Cache, kind: Kind, model: Model, package: Option<&Path>, a
     command
 }
 
-/// Where a program is.
-fn which(program: &std::ffi::OsStr) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| path.is_file());
-    std::fs::canonicalize(found.unwrap_or_else(|| program.into())).or_fail(format_args!("{program:?}"))
+/// The program itself, which what is found by its name may be a script for.
+fn executable(kind: Kind, program: &std::ffi::OsStr) -> PathBuf {
+    let ask = match kind {
+        Kind::Xllamacpp => ["-c", "import sys; print(sys.executable)"],
+        Kind::Node => ["-p", "process.execPath"],
+    };
+    let output = Command::new(program).args(ask).output().or_fail(format_args!("{program:?}"));
+    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    std::fs::canonicalize(&path).or_fail(path)
 }
 
 impl Engine {
@@ -188,7 +192,7 @@ impl Engine {
         assert!(model.exists(), "{} is missing: run `cargo xtask fetch`", model.display());
         let mut command = command_on(cache, kind, options.model, options.package.as_deref(), &arguments);
         if let Some(path) = &options.called {
-            let program = which(command.get_program());
+            let program = executable(kind, command.get_program());
             if !path.exists() {
                 std::os::unix::fs::symlink(&program, path).or_fail(path.display());
             }

@@ -186,6 +186,8 @@ pub struct Run<'r> {
     crowded: bool,
     /// What was said of processes that are left out.
     left_out: HashSet<String>,
+    /// Since when none of the observed processes lives.
+    deserted: Option<Instant>,
 }
 
 impl<'r> Run<'r> {
@@ -214,6 +216,7 @@ impl<'r> Run<'r> {
             names: Names::default(),
             crowded: false,
             left_out: HashSet::new(),
+            deserted: None,
         }
     }
 
@@ -363,8 +366,10 @@ impl<'r> Run<'r> {
                     self.check(sink)?;
                     // What it computed is in the maps; of many that come and go no links stay.
                     self.instances.iter_mut().for_each(|instance| instance.detach(pid));
-                    let awaits = !self.names.is_empty() && self.settings.wait;
-                    if !awaits && self.observed.iter().all(|o| !o.alive) {
+                    self.deserted = self.observed.iter().all(|o| !o.alive).then(Instant::now);
+                }
+                Wake::Deserted => {
+                    if self.is_over(&watch) {
                         reason = Some("target exited".to_owned());
                     }
                 }
@@ -390,6 +395,7 @@ impl<'r> Run<'r> {
         let streams = self.plan.tables.iter().any(|t| t.streamed) && !self.instances.is_empty();
         let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
         let tick = looks.then(|| Instant::now() + TICK);
+        let look = self.deserted.map(|since| Instant::now().max(since) + self.last_look());
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -406,6 +412,7 @@ impl<'r> Run<'r> {
             () = alarm(deadline) => Ok(Wake::Deadline),
             () = alarm(at) => Ok(Wake::Timer(timer)),
             () = alarm(tick) => Ok(Wake::Tick),
+            () = alarm(look) => Ok(Wake::Deserted),
         }
     }
 

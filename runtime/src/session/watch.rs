@@ -41,7 +41,8 @@ pub struct Watch {
     events: AsyncFd<RingBuffer>,
     /// The flags of those that are known to be watched.
     flags: HashMap<u32, u32>,
-    births: bool,
+    /// Tasks that watched processes have begun and that have not come to their first instruction, where that is watched.
+    births: Option<Map>,
     /// Once a process is held.
     guardian: Option<Guardian>,
     _links: Vec<Link>,
@@ -84,7 +85,7 @@ impl Watch {
         let watching = if scope.execs { flag::ALL_EXECS } else { 0 };
         watched.update(&0u32.to_ne_bytes(), &watching.to_ne_bytes(), Update::Any)?;
         let events = RingBuffer::new(&ring)?.watch()?;
-        Ok(Watch { watched, events, flags: HashMap::new(), births: scope.births, guardian: None, _links: links })
+        Ok(Watch { watched, events, flags: HashMap::new(), births, guardian: None, _links: links })
     }
 
     /// Watches a process; with `hold` it is stopped whenever it loads code, and with it every process that it begins, until
@@ -97,7 +98,7 @@ impl Watch {
             let guardian = Guardian::new(&self.watched);
             self.guardian = Some(guardian.map_err(|source| SessionError::Io { action: "start a guardian", source })?);
         }
-        let flags = if hold { flag::HOLD } else { 0 } | if self.births { flag::FOLLOW } else { 0 };
+        let flags = if hold { flag::HOLD } else { 0 } | if self.births.is_some() { flag::FOLLOW } else { 0 };
         self.watched.update(&pid.to_ne_bytes(), &flags.to_ne_bytes(), Update::Any)?;
         self.flags.insert(pid, flags);
         Ok(())
@@ -124,6 +125,11 @@ impl Watch {
         self.resume(pid)?;
         self.flags.remove(&pid);
         Ok(())
+    }
+
+    /// Whether a task is on its way of which nobody knows yet.
+    pub fn awaits_birth(&self) -> bool {
+        self.births.as_ref().is_some_and(|births| matches!(births.next_key(None), Ok(Some(_))))
     }
 
     fn is_held(&self, pid: u32) -> bool {

@@ -1,5 +1,7 @@
 //! Processes that join a run: those of a name when it begins, those that begin later, and children.
 
+use std::time::Duration;
+
 use tokio::io::unix::AsyncFd;
 
 use super::{Observed, Run, RunError, Sink};
@@ -9,7 +11,27 @@ use crate::session::names::MAX_PROCESSES;
 use crate::session::watch::Watch;
 use crate::target::Process;
 
+/// How long nobody has to live before it is over: a child that has begun is told of in that time.
+const LAST_LOOK: Duration = Duration::from_millis(50);
+/// How long a child may take from its beginning to its first instruction.
+const BIRTH: Duration = Duration::from_secs(5);
+
 impl Run<'_> {
+    /// How long to wait until it is looked whether all is over.
+    pub(super) fn last_look(&self) -> Duration {
+        if self.settings.follow || !self.names.is_empty() { LAST_LOOK } else { Duration::ZERO }
+    }
+
+    /// Whether none of the processes lives, and none is to come.
+    pub(super) fn is_over(&mut self, watch: &Watch) -> bool {
+        let Some(since) = self.deserted else { return false };
+        if self.settings.wait && !self.names.is_empty() {
+            self.deserted = None;
+            return false;
+        }
+        !watch.awaits_birth() || since.elapsed() > BIRTH
+    }
+
     /// The processes that are meant by name now.
     pub(super) fn named(&self) -> Result<Vec<Process>, RunError> {
         let found = self.names.find()?;
@@ -26,6 +48,7 @@ impl Run<'_> {
         let fd = process.pidfd().try_clone_to_owned().map_err(RunError::system("wait for the process"))?;
         #[expect(deprecated, reason = "the descriptor is owned and stays open as long as the watch on it")]
         let exit = AsyncFd::new(fd).map_err(RunError::system("wait for the process"))?;
+        self.deserted = None;
         let observed = Observed { process, exit, alive: true, is_one_of_many: false };
         // Places of those that have ended are taken again, but for the first: a command is told by it.
         let ended = self.observed.iter().skip(1).position(|o| !o.alive).map(|i| i + 1);
