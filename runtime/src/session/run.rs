@@ -468,8 +468,11 @@ impl<'r> Run<'r> {
         let plan = self.plan;
         self.instances.retain(|i| !i.pids().is_empty() || has_events(plan, i));
         self.arrivals.keep(pid, &targets.iter().map(|(_, target)| target.engine_path()).collect::<Vec<_>>());
+        let several = targets.len() > 1;
         for (identity, target) in targets {
-            self.attach_to(pid, &who, identity, &target, std::mem::take(&mut news), loading)?;
+            let path = target.engine_path();
+            let name = if several { path.display().to_string() } else { file_name(&path) };
+            self.attach_to((pid, &who), identity, (&target, &name), std::mem::take(&mut news), loading)?;
         }
         Ok(true)
     }
@@ -477,10 +480,9 @@ impl<'r> Run<'r> {
     /// Attaches to one engine in a process, if that is not done yet; `news` is to be said with it.
     fn attach_to(
         &mut self,
-        pid: u32,
-        who: &str,
+        (pid, who): (u32, &str),
         identity: Vec<FileIdentity>,
-        target: &Target,
+        (target, name): (&Target, &str),
         mut news: Vec<Message>,
         loading: bool,
     ) -> Result<(), RunError> {
@@ -495,7 +497,6 @@ impl<'r> Run<'r> {
         };
         let attached = self.instances[at].attach(pid, target, self.kernel)?;
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
-        let name = file_name(&self.instances[at].path);
         let text = format!("attached to {who}, engine {name}: {sites} sites");
         news.insert(0, Message { level: Level::Info, kind: "attached", text });
         for of in &target.assumed {
