@@ -359,7 +359,8 @@ impl Resolver<'_> {
             "lone_parts" => PartHow::Lone,
             _ => PartHow::All,
         };
-        let point = call.scope.point.filter(|p| self.catalogue().points[*p].parts.is_some());
+        let has_parts = |p: &usize| !self.is_of_each_part() && self.catalogue().points[*p].parts.is_some();
+        let point = call.scope.point.filter(has_parts);
         let Some(point) = point.filter(|p| !how.is_of_row() || !self.catalogue().points[*p].each.is_empty()) else {
             let needs = if how.is_of_row() { "`parts` and `each`" } else { "`parts`" };
             return Err(call.wrong(&format!("{}(…), in a point with {needs}", how.word())));
@@ -367,7 +368,7 @@ impl Resolver<'_> {
         let value = match (how, call.args) {
             (PartHow::Count | PartHow::Lone, []) => None,
             (PartHow::First | PartHow::Last | PartHow::Sum | PartHow::All, [of]) => {
-                let of = self.expr(&of.value, call.scope, None)?;
+                let of = self.of_each_part(|this| this.expr(&of.value, call.scope, None))?;
                 if !of.ty.is_kernel_number() || of.stage() != Stage::Open(point) {
                     return Err(call.wrong(&format!("{}(x): a number known when the event begins", how.word())));
                 }

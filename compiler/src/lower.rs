@@ -2,7 +2,7 @@
 
 use profinfer_lang::diagnostic::Diagnostic;
 
-use crate::catalogue::{Catalogue, Template};
+use crate::catalogue::{self, Catalogue, Template};
 use crate::faults::{mismatch, not_yet, told_at};
 use crate::plan::{
     self, Accum, Capture, CaptureValue, Check, Expr, Gate, Gathered, KeyField, KeySource, Parts, Point, Series,
@@ -18,6 +18,8 @@ pub(crate) struct Lowering<'a> {
     resolver: &'a Resolver<'a>,
     /// The points so far.
     pub points: Vec<Point>,
+    /// The parts of needed points, of which nothing is put together.
+    parts: Vec<Option<Parts>>,
     /// What is lowered is done for each part.
     in_parts: bool,
 }
@@ -52,7 +54,8 @@ impl<'a> Lowering<'a> {
                 silent: p.silent.clone(),
             })
             .collect();
-        Self { resolver, points, in_parts: false }
+        let parts = vec![None; resolver.catalogue().points.len()];
+        Self { resolver, points, parts, in_parts: false }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
@@ -90,6 +93,9 @@ impl<'a> Lowering<'a> {
             let condition = self.check_expr(&condition, &mut leaves)?;
             self.points[id].checks.push(Check { leaves, condition, text, message: message.clone() });
         }
+        if let Some(parts) = &info.parts {
+            self.parts[id] = Some(self.read_parts(id, parts)?);
+        }
         if !info.each.is_empty() {
             let mut numbers = Vec::new();
             for (name, of) in &info.each {
@@ -113,30 +119,32 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// A number that each part has.
+    fn of_each_part(&mut self, e: &Typed) -> Result<Expr, Diagnostic> {
+        self.in_parts = true;
+        let lowered = self.open(e);
+        self.in_parts = false;
+        lowered
+    }
+
+    /// The parts of a point, of which nothing is put together yet.
+    fn read_parts(&mut self, id: PointId, info: &catalogue::Parts) -> Result<Parts, Diagnostic> {
+        let inside = Scope { point: Some(id), inside: true, locals: &[] };
+        let number = self.resolver.expr(&info.number, inside, Some(&Type::Int))?;
+        let row = self.resolver.of_each_part(|resolver| resolver.expr(&info.row, inside, Some(&Type::Int)))?;
+        if let Some(wrong) = [&number, &row].into_iter().find(|e| e.ty != Type::Int) {
+            return Err(mismatch(wrong, &Type::Int));
+        }
+        Ok(Parts { number: self.open(&number)?, row: self.of_each_part(&row)?, gathered: Vec::new() })
+    }
+
     /// Something put together of a point's parts: its index.
     fn part(&mut self, id: PointId, part: &Part, text: String) -> Result<usize, Diagnostic> {
-        let of_parts = |this: &mut Self, e: &Typed| {
-            this.in_parts = true;
-            let lowered = this.open(e);
-            this.in_parts = false;
-            lowered
+        self.need(id)?;
+        let Some(mut parts) = self.points[id].parts.take().or_else(|| self.parts[id].clone()) else {
+            return Err(Diagnostic::error("PI0210", format!("`{}` has no `parts`", self.points[id].name)));
         };
-        let mut parts = match self.points[id].parts.take() {
-            Some(parts) => parts,
-            None => {
-                let inside = Scope { point: Some(id), inside: true, locals: &[] };
-                let Some(info) = &self.resolver.catalogue().points[id].parts else {
-                    return Err(Diagnostic::error("PI0210", "the point has no `parts`"));
-                };
-                let number = self.resolver.expr(&info.number, inside, Some(&Type::Int))?;
-                let row = self.resolver.expr(&info.row, inside, Some(&Type::Int))?;
-                if let Some(wrong) = [&number, &row].into_iter().find(|e| e.ty != Type::Int) {
-                    return Err(mismatch(wrong, &Type::Int));
-                }
-                Parts { number: self.open(&number)?, row: of_parts(self, &row)?, gathered: Vec::new() }
-            }
-        };
-        let value = part.value.as_ref().map(|v| of_parts(self, v)).transpose()?;
+        let value = part.value.as_ref().map(|v| self.of_each_part(v)).transpose()?;
         let index = index_of(&mut parts.gathered, Gathered { text, how: part.how, value });
         self.points[id].parts = Some(parts);
         Ok(index)

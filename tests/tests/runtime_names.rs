@@ -57,7 +57,7 @@ fn processes_of_a_name_are_observed(kind: Kind) {
     let steps = report.table("steps").by("pid", "n");
     // What the second computed while it was loading may have been before it was joined.
     assert_eq!(steps.get(&pid_one), Some(&(2 * STEPS)), "{steps:?}");
-    assert!(steps.get(&pid_two).is_some_and(|n| n % STEPS == 0 && *n >= 3 * STEPS), "{steps:?}");
+    assert!(steps.get(&pid_two).is_some_and(|n| n.is_multiple_of(STEPS) && *n >= 3 * STEPS), "{steps:?}");
     assert_eq!(steps.len(), 2, "nobody else: {steps:?}");
 }
 
@@ -77,7 +77,7 @@ fn a_process_of_the_name_is_waited_for(kind: Kind) {
     let report = running.interrupt();
     report.succeeded();
     let steps = report.table("steps").by("pid", "n");
-    assert!(steps.get(&pid).is_some_and(|n| n % STEPS == 0 && *n >= 3 * STEPS), "{steps:?}");
+    assert!(steps.get(&pid).is_some_and(|n| n.is_multiple_of(STEPS) && *n >= 3 * STEPS), "{steps:?}");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn the_child_of_a_running_process_is_joined(kind: Kind) {
     assert!(status.success(), "{status}");
     report.succeeded();
     let steps = report.table("steps").total("n");
-    assert!(steps >= 4 * STEPS && steps % STEPS == 0, "{steps} steps of whole micro-batches");
+    assert!(steps >= 4 * STEPS && steps.is_multiple_of(STEPS), "{steps} steps of whole micro-batches");
 }
 
 /// Without `--follow` a child is nobody's business.

@@ -73,7 +73,7 @@ impl Resolver<'_> {
         if let Some(i) = info.each.iter().position(|(n, _)| n.node == name) {
             return Some((Type::Int, Kind::Element(point, i)));
         }
-        if info.parts.as_ref().is_some_and(|parts| parts.name.node == name) {
+        if self.is_of_each_part() && info.parts.as_ref().is_some_and(|parts| parts.name.node == name) {
             return Some((Type::Int, Kind::PartIndex(point)));
         }
         let arg = self.catalogue.points[point].starts.iter().flat_map(|s| &s.args).find(|a| a.name == name)?;

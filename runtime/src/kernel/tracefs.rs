@@ -110,7 +110,7 @@ impl Tracefs {
     }
 }
 
-/// The offset of a field in a tracepoint's format: `field:pid_t child_pid;	offset:20;	size:4; …`
+/// The offset of a field in a tracepoint's format: `field:pid_t child_pid; offset:20; size:4; …`
 fn offset_of(format: &str, field: &str) -> Option<u16> {
     let mut fields = format.lines().filter_map(|line| line.trim().strip_prefix("field:")?.split_once(';'));
     let (_, rest) = fields.find(|(declared, _)| declared.split([' ', '[']).any(|word| word == field))?;
