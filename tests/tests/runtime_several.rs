@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use profinfer_tests::OrFail;
@@ -140,7 +140,7 @@ fn an_engine_in_a_container_is_found_by_name(kind: Kind) {
     let lab = Lab::new();
     let (mut driver, pid) = container(&lab, kind);
     let program = std::fs::read_link(format!("/proc/{pid}/exe")).or_fail("its program");
-    let name = PathBuf::from(program).file_name().map(|n| n.to_string_lossy().into_owned()).or_fail("its name");
+    let name = program.file_name().map(|n| n.to_string_lossy().into_owned()).or_fail("its name");
     let script = "on ggml_op < n = count() by pid into steps >";
     let mut running = Profinfer::start(["-e", script, "--name", &name, "--format", "json"]);
     running.wait_attached();
