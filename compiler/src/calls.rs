@@ -12,7 +12,7 @@ use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
 use crate::ratio;
 use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
-use crate::typed::{Accum, AccumHow, Kind, Place, Series, SeriesHow, Typed};
+use crate::typed::{Accum, AccumHow, Kind, Part, PartHow, Place, Series, SeriesHow, Stage, Typed};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A call as written, and where.
@@ -92,10 +92,10 @@ impl Resolver<'_> {
                 }
                 _ => Err(call.wrong("count(enum)")),
             },
-            ("ordinal" | "since_end" | "since_pos" | "since_first" | "sum_before", _) if scope.inside => {
+            ("ordinal" | "since_end" | "since_pos" | "advance_pos" | "since_first" | "sum_before", _) if scope.inside => {
                 self.series(&name.node, self.values(&call)?, span, scope).ok_or_else(|| {
                     call.wrong(
-                        "since_end(key), since_pos(first, last, key), since_first(opens, done, first, last, key), sum_before(x, key)",
+                        "since_end(key), since_pos(first, from, last, key), advance_pos(first, from, last, key), since_first(opens, done, first, last, key), sum_before(x, key)",
                     )
                 })
             }
@@ -105,6 +105,9 @@ impl Resolver<'_> {
                 }
                 _ => Err(call.wrong("until_mark(), in a point with a `mark`")),
             },
+            ("part_count" | "part_first" | "part_last" | "part_sum" | "lone_parts" | "parts_sum", _) if scope.inside => {
+                self.part(&call)
+            }
             ("sum_of" | "count_of" | "last_of", [of]) if scope.inside => self.accum(&name.node, &of.value, span, scope),
             ("gap", _) => Err(Diagnostic::error("PI0306", "`gap` stands in an aggregation")
                 .at(span, "here")
@@ -334,7 +337,8 @@ impl Resolver<'_> {
             "ordinal" => (SeriesHow::Ordinal, 0, Type::Int),
             "since_end" => (SeriesHow::SinceEnd, 0, Type::Duration),
             "sum_before" => (SeriesHow::SumBefore, 1, Type::Int),
-            "since_pos" => (SeriesHow::SincePos, 2, Type::Duration),
+            "since_pos" => (SeriesHow::SincePos, 3, Type::Duration),
+            "advance_pos" => (SeriesHow::Advance, 3, Type::Int),
             _ => (SeriesHow::SinceFirst, 4, Type::Duration),
         };
         if all.len() < inputs || all.len() > inputs + 2 || all.iter().any(|e| !e.ty.is_kernel_number()) {
@@ -343,6 +347,41 @@ impl Resolver<'_> {
         let keys = all.split_off(inputs);
         let series = Series { how, inputs: all, keys };
         Some(Typed::new(Kind::Series(scope.point?, series), ty, span))
+    }
+
+    /// Something put together of the parts of an event.
+    fn part(&self, call: &Call<'_>) -> Resolved {
+        let how = match call.name.node.as_str() {
+            "part_count" => PartHow::Count,
+            "part_first" => PartHow::First,
+            "part_last" => PartHow::Last,
+            "part_sum" => PartHow::Sum,
+            "lone_parts" => PartHow::Lone,
+            _ => PartHow::All,
+        };
+        let has_parts = |p: &usize| !self.is_of_each_part() && self.catalogue().points[*p].parts.is_some();
+        let point = call.scope.point.filter(has_parts);
+        let Some(point) = point.filter(|p| !how.is_of_row() || !self.catalogue().points[*p].each.is_empty()) else {
+            let needs = if how.is_of_row() { "`parts` and `each`" } else { "`parts`" };
+            return Err(call.wrong(&format!("{}(…), in a point with {needs}", how.word())));
+        };
+        let value = match (how, call.args) {
+            (PartHow::Count | PartHow::Lone, []) => None,
+            (PartHow::First | PartHow::Last | PartHow::Sum | PartHow::All, [of]) => {
+                let of = self.of_each_part(|this| this.expr(&of.value, call.scope, None))?;
+                if !of.ty.is_kernel_number() || of.stage() != Stage::Open(point) {
+                    return Err(call.wrong(&format!("{}(x): a number known when the event begins", how.word())));
+                }
+                Some(of)
+            }
+            _ => {
+                return Err(
+                    call.wrong("part_count(), part_first(x), part_last(x), part_sum(x), lone_parts(), parts_sum(x)")
+                );
+            }
+        };
+        let ty = value.as_ref().map_or(Type::Int, |v| v.ty.clone());
+        call.value(Kind::Part(point, Part { how, value: value.map(Box::new) }), ty)
     }
 
     fn accum(&self, name: &str, of: &ast::Expr, span: Span, scope: Scope<'_>) -> Resolved {

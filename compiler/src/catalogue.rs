@@ -166,8 +166,10 @@ pub struct Point {
     pub mark: Option<Mark>,
     /// The number of a thread in its team, and how many there are, where each has an event of its own.
     pub team: Option<[ast::Expr; 2]>,
-    /// The matrix whose elements are its events: names and numbers of rows and columns.
-    pub each: Option<[(ast::Ident, ast::Expr); 2]>,
+    /// The matrix whose elements are its events: names and numbers of rows and columns; of a span the rows only.
+    pub each: Vec<(ast::Ident, ast::Expr)>,
+    /// What an event is put together of.
+    pub parts: Option<Parts>,
     /// The point that it stands in for where fields are asked for that only this one has.
     pub variant: Option<PointId>,
     /// Points that may enclose it, innermost first.
@@ -203,7 +205,8 @@ impl Point {
             only: None,
             mark: None,
             team: None,
-            each: None,
+            each: Vec::new(),
+            parts: None,
             variant: None,
             within: Vec::new(),
             pattern: Vec::new(),
@@ -249,6 +252,17 @@ pub enum Wanted {
     Named(String),
     /// The one that begins at this address, as the file's symbol table counts.
     At(u64),
+}
+
+/// The parts that an event is put together of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The name of a part's number.
+    pub name: ast::Ident,
+    /// How many there are.
+    pub number: ast::Expr,
+    /// The row that a part belongs to.
+    pub row: ast::Expr,
 }
 
 /// A function at whose entry an event begins.
@@ -489,8 +503,15 @@ impl Catalogue {
                 }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
-                ast::PointStmtKind::Each { row, rows, column, columns } => {
-                    point.each = Some([(row.clone(), rows.clone()), (column.clone(), columns.clone())]);
+                ast::PointStmtKind::Each { row, rows, columns } => {
+                    point.each = [(row.clone(), rows.clone())].into_iter().chain(columns.clone()).collect();
+                }
+                ast::PointStmtKind::Parts { part, number, row } => {
+                    if template != Template::Span {
+                        return Err(Diagnostic::error("PI0210", "`parts` is for the template `span`")
+                            .at(stmt.span, format!("in a point of the template `{}`", template.word())));
+                    }
+                    point.parts = Some(Parts { name: part.clone(), number: number.clone(), row: row.clone() });
                 }
                 ast::PointStmtKind::Variant(of) => {
                     let id = self.point(&of.node).ok_or_else(|| {
@@ -529,13 +550,16 @@ impl Catalogue {
                 ast::PointStmtKind::Silent(reason) => point.silent = Some(reason.node.clone()),
             }
         }
-        if point.each.is_some() != (template == Template::Rows) {
-            return Err(Diagnostic::error(
-                "PI0210",
-                format!("`each` and the template `rows` go together in `{}`", point.name),
-            )
-            .at(p.name.span, "has one of them")
-            .help("write: point x : rows { start … each (row < N, column < M) … }"));
+        let fits = match template {
+            Template::Rows => point.each.len() == 2,
+            Template::Span => point.each.len() < 2,
+            _ => point.each.is_empty(),
+        };
+        if !fits {
+            return Err(Diagnostic::error("PI0210", format!("`each` does not fit the template of `{}`", point.name))
+                .at(p.name.span, format!("is of the template `{}`", template.word()))
+                .help("an event for each element: point x : rows { start … each (row < N, column < M) … }")
+                .help("an event for each row at the end: point x : span { start … each (row < N) … }"));
         }
         if point.team.is_some() && (point.within.is_empty() || point.state_by.is_empty()) {
             return Err(Diagnostic::error(

@@ -120,6 +120,11 @@ impl fmt::Display for Kernel<'_> {
                 f.write_str(self.plan.points[self.point].mark.as_ref().map_or("until_mark()", |mark| &mark.field))
             }
             Expr::Start(p) => self.part(f, *p, "time"),
+            Expr::PartIndex => f.write_str("part"),
+            Expr::Part(p, i) => {
+                let parts = self.plan.points[*p].parts.as_ref();
+                self.part(f, *p, parts.map_or("parts", |parts| &parts.gathered[*i].text))
+            }
             Expr::Element(i) => f.write_str(["row", "column"][(*i).min(1)]),
             Expr::Float32(a) => write!(f, "f32({})", self.of(a)),
             Expr::Call(value) => f.write_str(value.word()),

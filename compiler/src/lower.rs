@@ -2,14 +2,15 @@
 
 use profinfer_lang::diagnostic::Diagnostic;
 
-use crate::catalogue::{Catalogue, Template};
-use crate::faults::{not_yet, told_at};
+use crate::catalogue::{self, Catalogue, Template};
+use crate::faults::{mismatch, not_yet, told_at};
 use crate::plan::{
-    self, Accum, Capture, CaptureValue, Check, Expr, Gate, KeyField, KeySource, Point, Series, UserExpr,
+    self, Accum, Capture, CaptureValue, Check, Expr, Gate, Gathered, KeyField, KeySource, Parts, Point, Series,
+    UserExpr,
 };
 use crate::ratio::is_fixed;
 use crate::resolve::{Resolver, Scope};
-use crate::typed::{CallValue, Common, Kind, PointId, Stage, Typed};
+use crate::typed::{CallValue, Common, Kind, Part, PartHow, PointId, Stage, Typed};
 use crate::types::{CmpOp, Type};
 
 /// Builds the points of a plan while clauses ask for them.
@@ -17,6 +18,10 @@ pub(crate) struct Lowering<'a> {
     resolver: &'a Resolver<'a>,
     /// The points so far.
     pub points: Vec<Point>,
+    /// The parts of needed points, of which nothing is put together.
+    parts: Vec<Option<Parts>>,
+    /// What is lowered is done for each part.
+    in_parts: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -38,6 +43,7 @@ impl<'a> Lowering<'a> {
                 mark: None,
                 team: None,
                 each: None,
+                parts: None,
                 within: p.within.clone(),
                 gate: gate(resolver.catalogue(), p),
                 step: p.fields.contains_key("step"),
@@ -50,7 +56,8 @@ impl<'a> Lowering<'a> {
                 called: p.called.clone(),
             })
             .collect();
-        Self { resolver, points }
+        let parts = vec![None; resolver.catalogue().points.len()];
+        Self { resolver, points, parts, in_parts: false }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
@@ -88,20 +95,61 @@ impl<'a> Lowering<'a> {
             let condition = self.check_expr(&condition, &mut leaves)?;
             self.points[id].checks.push(Check { leaves, condition, text, message: message.clone() });
         }
-        if let Some(each) = &info.each {
-            let mut numbers = [0; 2];
-            for (number, (name, of)) in numbers.iter_mut().zip(each) {
+        if let Some(parts) = &info.parts {
+            self.parts[id] = Some(self.read_parts(id, parts)?);
+        }
+        if !info.each.is_empty() {
+            let mut numbers = Vec::new();
+            for (name, of) in &info.each {
                 let of = self.resolver.expr(of, inside, None)?;
                 let value = CaptureValue::Number(self.open(&of)?);
                 let text = format!("{}s", name.node);
-                *number = self.capture(id, Capture { text, value, ty: Type::Int });
+                numbers.push(self.capture(id, Capture { text, value, ty: Type::Int }));
             }
-            self.points[id].each = Some(numbers);
+            // Rows of a span are a matrix of one column.
+            let one = Capture { text: "one".to_owned(), value: CaptureValue::Number(Expr::Const(1)), ty: Type::Int };
+            let columns = numbers.get(1).copied().unwrap_or_else(|| self.capture(id, one));
+            self.points[id].each = Some([numbers[0], columns]);
+            if info.parts.is_some() {
+                // A row without a part has no event.
+                self.part(id, &Part { how: PartHow::Count, value: None }, "part_count()".to_owned())?;
+            }
         }
         match self.points[id].gate {
             Gate::Run => Ok(()),
             Gate::Inside(outer) | Gate::Step(outer) => self.need(outer),
         }
+    }
+
+    /// A number that each part has.
+    fn of_each_part(&mut self, e: &Typed) -> Result<Expr, Diagnostic> {
+        self.in_parts = true;
+        let lowered = self.open(e);
+        self.in_parts = false;
+        lowered
+    }
+
+    /// The parts of a point, of which nothing is put together yet.
+    fn read_parts(&mut self, id: PointId, info: &catalogue::Parts) -> Result<Parts, Diagnostic> {
+        let inside = Scope { point: Some(id), inside: true, locals: &[] };
+        let number = self.resolver.expr(&info.number, inside, Some(&Type::Int))?;
+        let row = self.resolver.of_each_part(|resolver| resolver.expr(&info.row, inside, Some(&Type::Int)))?;
+        if let Some(wrong) = [&number, &row].into_iter().find(|e| e.ty != Type::Int) {
+            return Err(mismatch(wrong, &Type::Int));
+        }
+        Ok(Parts { number: self.open(&number)?, row: self.of_each_part(&row)?, gathered: Vec::new() })
+    }
+
+    /// Something put together of a point's parts: its index.
+    fn part(&mut self, id: PointId, part: &Part, text: String) -> Result<usize, Diagnostic> {
+        self.need(id)?;
+        let Some(mut parts) = self.points[id].parts.take().or_else(|| self.parts[id].clone()) else {
+            return Err(Diagnostic::error("PI0210", format!("`{}` has no `parts`", self.points[id].name)));
+        };
+        let value = part.value.as_ref().map(|v| self.of_each_part(v)).transpose()?;
+        let index = index_of(&mut parts.gathered, Gathered { text, how: part.how, value });
+        self.points[id].parts = Some(parts);
+        Ok(index)
     }
 
     /// A number known when an event begins, as written for its start.
@@ -116,6 +164,10 @@ impl<'a> Lowering<'a> {
             Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
             Kind::Arg(_, name) => Expr::Arg(name.clone()),
             Kind::Call(_, value @ CallValue::Function) => Expr::Call(*value),
+            Kind::PartIndex(_) if self.in_parts => Expr::PartIndex,
+            Kind::Part(owner, part) if !part.how.is_of_row() && !self.in_parts => {
+                Expr::Part(*owner, self.part(*owner, part, e.to_string())?)
+            }
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
                 base: Box::new(self.open(base)?),
                 place: place.clone(),
@@ -218,6 +270,7 @@ impl<'a> Lowering<'a> {
                 Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
             }
             Kind::Element(owner, i) if *owner == point => Expr::Element(*i),
+            Kind::Part(owner, part) if *owner == point => Expr::Part(point, self.part(point, part, e.to_string())?),
             Kind::Float32(a) => Expr::Float32(Box::new(self.close(a, point)?)),
             Kind::AddressOf(a) => self.close(a, point)?,
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {

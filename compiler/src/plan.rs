@@ -6,7 +6,7 @@ use profinfer_lang::span::Span;
 
 use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
 use crate::pattern::Pattern;
-use crate::typed::{AccumHow, CallValue, Place, PointId, SeriesHow};
+use crate::typed::{AccumHow, CallValue, PartHow, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A compiled script.
@@ -57,8 +57,11 @@ pub struct Point {
     pub mark: Option<Mark>,
     /// How many threads have a part each, where each has an event of its own; its number is the last of `state_by`.
     pub team: Option<Expr>,
-    /// Captures that are the numbers of rows and of columns, where its events are a matrix's elements.
+    /// Captures that are the numbers of rows and of columns, where its events are a matrix's elements (of a span, rows in
+    /// one column).
     pub each: Option<[usize; 2]>,
+    /// What an event is put together of, where a script asks for it.
+    pub parts: Option<Parts>,
     /// Points that may enclose it, innermost first.
     pub within: Vec<PointId>,
     /// When its events count.
@@ -81,6 +84,13 @@ pub struct Point {
     pub called: Option<Called>,
 }
 
+impl Point {
+    /// Whether its events are spans of which each has an event for every row, when it ends.
+    pub fn has_rows_at_end(&self) -> bool {
+        self.template == Template::Span && self.each.is_some()
+    }
+}
+
 /// A mark that a script needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mark {
@@ -88,6 +98,35 @@ pub struct Mark {
     pub site: catalogue::Mark,
     /// The field that it is needed for: `busy`.
     pub field: String,
+}
+
+/// The parts of an event, and what is put together of them when it begins.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// How many there are.
+    pub number: Expr,
+    /// The row that the part at hand belongs to.
+    pub row: Expr,
+    /// What is put together.
+    pub gathered: Vec<Gathered>,
+}
+
+/// Something put together of parts.
+#[derive(Debug, Clone)]
+pub struct Gathered {
+    /// How the script sees it.
+    pub text: String,
+    /// How.
+    pub how: PartHow,
+    /// What is taken of each part (none for a count).
+    pub value: Option<Expr>,
+}
+
+/// Two are the same when they put the same together, whatever they are called.
+impl PartialEq for Gathered {
+    fn eq(&self, other: &Self) -> bool {
+        (self.how, &self.value) == (other.how, &other.value)
+    }
 }
 
 /// When events of a point count.
@@ -233,6 +272,10 @@ pub enum Expr {
     Start(PointId),
     /// The number of the row (0) or column (1) of the element at hand.
     Element(usize),
+    /// The number of the part at hand.
+    PartIndex,
+    /// Something put together of the parts of a point's open record.
+    Part(PointId, usize),
     /// The fixed-point number that these bits of a single-precision float are: see [`FIXED_ONE`].
     Float32(Box<Expr>),
     /// What is known of a call of the point at hand.

@@ -71,6 +71,8 @@ pub struct Resolver<'a> {
     circular: RefCell<HashSet<String>>,
     /// Fields are told of where they are defined, not where they are used: the description is held against itself.
     describing: bool,
+    /// What is resolved is done for each part of an event: its number is known.
+    in_parts: Cell<bool>,
     depth: Cell<usize>,
     copied: Cell<usize>,
 }
@@ -117,6 +119,7 @@ impl<'a> Resolver<'a> {
             open: RefCell::default(),
             circular: RefCell::default(),
             describing: false,
+            in_parts: Cell::new(false),
             depth: Cell::new(0),
             copied: Cell::new(0),
         }
@@ -125,6 +128,19 @@ impl<'a> Resolver<'a> {
     /// A resolver for the definitions of the catalogue itself: each fault is told once, in the definition that has it.
     pub(crate) fn describing(catalogue: &'a Catalogue) -> Self {
         Self { describing: true, ..Self::new(catalogue) }
+    }
+
+    /// Resolves what is done for each part of an event; within such a thing there is none.
+    pub(crate) fn of_each_part(&self, resolve: impl FnOnce(&Self) -> Resolved) -> Resolved {
+        let before = self.in_parts.replace(true);
+        let resolved = resolve(self);
+        self.in_parts.set(before);
+        resolved
+    }
+
+    /// Whether what is resolved is done for each part.
+    pub(crate) fn is_of_each_part(&self) -> bool {
+        self.in_parts.get()
     }
 
     /// The catalogue it resolves against.

@@ -103,6 +103,10 @@ pub enum Kind {
     Has(Box<Typed>),
     /// The number of the row (0) or column (1) of the element at hand.
     Element(PointId, usize),
+    /// The number of the part at hand.
+    PartIndex(PointId),
+    /// Something put together of the parts of an event.
+    Part(PointId, Part),
     /// The number that these bits are as a single-precision float: a ratio.
     Float32(Box<Typed>),
     /// A pointer as a number.
@@ -200,12 +204,57 @@ impl AccumHow {
     }
 }
 
+/// What is put together of the parts of an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Part {
+    /// How.
+    pub how: PartHow,
+    /// What is taken of each part (none for a count).
+    pub value: Option<Box<Typed>>,
+}
+
+/// How something is put together of parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PartHow {
+    /// The number of the row's parts.
+    Count,
+    /// The value of the row's first part.
+    First,
+    /// The value of the row's last part.
+    Last,
+    /// The sum over the row's parts.
+    Sum,
+    /// The number of rows with a single part.
+    Lone,
+    /// The sum over all parts.
+    All,
+}
+
+impl PartHow {
+    /// Whether it is one of a row, not of the whole event.
+    pub fn is_of_row(self) -> bool {
+        !matches!(self, Self::Lone | Self::All)
+    }
+
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Count => "part_count",
+            Self::First => "part_first",
+            Self::Last => "part_last",
+            Self::Sum => "part_sum",
+            Self::Lone => "lone_parts",
+            Self::All => "parts_sum",
+        }
+    }
+}
+
 /// A value carried along a series of events with equal keys.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// How.
     pub how: SeriesHow,
-    /// What is fed to it: nothing, or two numbers (see [`SeriesHow`]).
+    /// What is fed to it: nothing, or some numbers (see [`SeriesHow`]).
     pub inputs: Vec<Typed>,
     /// Events with equal keys (and of one process) are a series; at most two.
     pub keys: Vec<Typed>,
@@ -218,19 +267,23 @@ pub enum SeriesHow {
     Ordinal,
     /// From the end of the event before to this one's start.
     SinceEnd,
-    /// From the end of the event before to this one's end, if the second input there plus one is the first input here.
+    /// From the end of the event before to this one's end, if it goes on there: the first input here is not below the second
+    /// one there, and at most one above the third one there.
     SincePos,
     /// On the first event whose second input holds: from the start of the first event whose first input holds, as long as
     /// each event's third input is the one before's fourth plus one.
     SinceFirst,
     /// The sum of the input over the events before.
     SumBefore,
+    /// As [`SincePos`](Self::SincePos), but how many positions of the event before were kept: the first input here, less the second one
+    /// there, plus one.
+    Advance,
 }
 
 impl SeriesHow {
     /// Whether it is a time, not a number.
     pub fn is_time(self) -> bool {
-        !matches!(self, Self::Ordinal | Self::SumBefore)
+        !matches!(self, Self::Ordinal | Self::SumBefore | Self::Advance)
     }
 
     /// The word for it.
@@ -241,6 +294,7 @@ impl SeriesHow {
             Self::SincePos => "since_pos",
             Self::SinceFirst => "since_first",
             Self::SumBefore => "sum_before",
+            Self::Advance => "advance_pos",
         }
     }
 }
@@ -300,6 +354,8 @@ impl Typed {
             | Kind::Common(_)
             | Kind::Element(..)
             | Kind::Call(..)
+            | Kind::PartIndex(_)
+            | Kind::Part(..)
             | Kind::Accum(..) => Vec::new(),
         }
     }
@@ -307,7 +363,7 @@ impl Typed {
     /// Of how many expressions it is made, itself included.
     pub fn size(&self) -> usize {
         let inner = match &self.kind {
-            Kind::Accum(_, Accum { value: Some(v), .. }) => v.size(),
+            Kind::Accum(_, Accum { value: Some(v), .. }) | Kind::Part(_, Part { value: Some(v), .. }) => v.size(),
             _ => self.children().into_iter().map(Typed::size).sum(),
         };
         1 + inner
@@ -330,7 +386,9 @@ impl Typed {
                 }
             }
             Kind::Series(_, s) => s.inputs.iter_mut().chain(&mut s.keys).for_each(|e| e.move_to(span)),
-            Kind::Accum(_, Accum { value: Some(v), .. }) => v.move_to(span),
+            Kind::Accum(_, Accum { value: Some(v), .. }) | Kind::Part(_, Part { value: Some(v), .. }) => {
+                v.move_to(span)
+            }
             Kind::First(all) | Kind::Concat(all) => all.iter_mut().for_each(|e| e.move_to(span)),
             Kind::If(all) => all.iter_mut().for_each(|e| e.move_to(span)),
             Kind::Arith(_, all) | Kind::Cmp(_, all) | Kind::And(all) | Kind::Or(all) => {
@@ -349,8 +407,12 @@ impl Typed {
     /// When its value can be known.
     pub fn stage(&self) -> Stage {
         match &self.kind {
-            Kind::Arg(point, _) | Kind::Call(point, CallValue::Function) => return Stage::Open(*point),
+            Kind::Arg(point, _) | Kind::PartIndex(point) | Kind::Call(point, CallValue::Function) => {
+                return Stage::Open(*point);
+            }
             Kind::Call(..) => return Stage::Close,
+            Kind::Part(point, part) if !part.how.is_of_row() => return Stage::Open(*point),
+            Kind::Part(..) => return Stage::Close,
             Kind::Dur(_) | Kind::UntilMark(_) | Kind::Start(_) => return Stage::Close,
             Kind::Accum(..) | Kind::Series(..) | Kind::Element(..) => return Stage::Close,
             Kind::Float32(a) => return a.stage(),
@@ -403,6 +465,8 @@ impl Typed {
             Kind::Arg(p, _)
             | Kind::Element(p, _)
             | Kind::Call(p, _)
+            | Kind::PartIndex(p)
+            | Kind::Part(p, _)
             | Kind::Dur(p)
             | Kind::UntilMark(p)
             | Kind::Start(p)
@@ -479,6 +543,11 @@ impl fmt::Display for Typed {
             Kind::Concat(all) => list(f, "concat", &all.iter().collect::<Vec<_>>()),
             Kind::Readable(a) => write!(f, "readable({a})"),
             Kind::Element(_, i) => f.write_str(["row", "column"][(*i).min(1)]),
+            Kind::PartIndex(_) => f.write_str("part"),
+            Kind::Part(_, p) => match &p.value {
+                Some(v) => write!(f, "{}({v})", p.how.word()),
+                None => write!(f, "{}()", p.how.word()),
+            },
             Kind::Float32(a) => write!(f, "f32({a})"),
             Kind::AddressOf(a) => write!(f, "address({a})"),
             Kind::Call(_, value) => f.write_str(value.word()),

@@ -32,7 +32,7 @@ fn fields_that_use_a_wrong_one_are_not_told() {
         ("let op = t.op\n", "let op = t.opp\n", ("PI0202", "opp")),
         ("let src0 = t.src[0]\n", "let src0 = t.src[99]\n", ("PI0314", "99")),
         // `ttft` of this point, and `phase` of `llama_decode`.
-        ("if(n_tokens = n_seqs, decode, prefill)", "if(n_tokens, decode, prefill)", ("PI0313", "n_tokens")),
+        ("if(n_tokens = n_seqs, decode,", "if(n_tokens, decode,", ("PI0313", "n_tokens")),
         ("let n_seqs = u.n_seqs_unq\n", "let n_seqs: duration = u.n_seqs_unq\n", ("PI0301", "u.n_seqs_unq")),
         ("let interval: duration = since_pos(", "let interval: duration = since_poss(", ("PI0206", "since_poss")),
     ] {
@@ -67,6 +67,37 @@ fn what_a_team_cannot_have_is_told() {
     ] {
         let (text, faults) = altered(from, to);
         assert_eq!(told(&text, &faults), [expected], "{to}");
+    }
+}
+
+/// Of the parts of an event, and of an event for each row of them.
+#[test]
+fn what_parts_cannot_have_is_told() {
+    for (from, to, expected) in [
+        ("  let n_tokens: int = part_count()\n", "  let n_tokens: int = part_count(1)\n", ("PI0306", "part_count(1)")),
+        ("part_first(u.pos[i])", "part_first(dur)", ("PI0306", "part_first(dur)")),
+        ("part_first(u.pos[i])", "part_first(part_last(u.pos[i]))", ("PI0306", "part_last(u.pos[i])")),
+        ("  let seq = u.seq_id_unq[s]\n", "  let seq = u.seq_id_unq[s]\n  let one = u.pos[i]\n", ("PI0202", "i")),
+        // Without rows, there are no parts of a row.
+        ("lone_parts() > 0", "part_count() > 0", ("PI0306", "part_count()")),
+        ("  let n_nodes = g.n_nodes\n", "  let n_nodes = parts_sum(g.n_nodes)\n", ("PI0306", "parts_sum(g.n_nodes)")),
+        ("parts (i < u.n_tokens) by (row_of_token(u, i))", "parts (i < u.n_tokens) by (dur)", ("PI0301", "dur")),
+    ] {
+        let (text, faults) = altered(from, to);
+        assert_eq!(told(&text, &faults), [expected], "{to}");
+    }
+}
+
+#[test]
+fn parts_and_rows_stand_where_they_can() {
+    for (from, to) in [
+        ("  each (s < u.n_seqs_unq)\n", "  each (s < u.n_seqs_unq, r < 2)\n"),
+        ("  each (row < t.src[2].ne[1], column < t.src[2].ne[0])\n", "  each (row < t.src[2].ne[1])\n"),
+        ("  team (p.ith < p.nth)\n", "  parts (k < p.nth) by (0)\n"),
+    ] {
+        let text = profinfer_scripts::ENGINES[0].text.replacen(from, to, 1);
+        let (faults, _) = common::describe("altered.pi", &text).expect_err(to);
+        assert_eq!(faults[0].code, "PI0210", "{to}");
     }
 }
 

@@ -179,7 +179,10 @@ fn values_of_if_and_first_have_one_type() {
         ("first(comm, \"none\") = \"llama*\"", "first(comm, \"none\") = llama*"),
         ("match(phase, \"dec*\", 1, 2) = 1", "match(phase, \"dec*\", 1, \"*\", 2) = 1"),
         ("match(phase, \"dec*\", 1, \"x\") = 1", "PI0301"),
-        ("match(phase, \"dec*\")", "if(kind = 1, encode, if(u.n_tokens = u.n_seqs_unq, decode, prefill)) = dec*"),
+        (
+            "match(phase, \"dec*\")",
+            "if(kind = 1, encode, if(u.n_tokens = u.n_seqs_unq, decode, if((parts_sum(u.output[part]) = u.n_tokens) and (u.pos[+0] > 0), verify, if(lone_parts() > 0, mixed, prefill)))) = dec*",
+        ),
         ("match(dur, \"dec*\")", "PI0306"),
     ] {
         assert_eq!(condition(text), expected, "{text}");

@@ -269,9 +269,13 @@ impl Printer {
                 format!("state by {}", keys.iter().map(|k| self.expr(k)).collect::<Vec<_>>().join(", "))
             }
             PointStmtKind::Only(condition) => format!("only {}", self.expr(condition)),
-            PointStmtKind::Each { row, rows, column, columns } => {
+            PointStmtKind::Each { row, rows, columns: None } => format!("each ({} < {})", row.node, self.expr(rows)),
+            PointStmtKind::Each { row, rows, columns: Some((column, columns)) } => {
                 let (rows, columns) = (self.expr(rows), self.expr(columns));
                 format!("each ({} < {rows}, {} < {columns})", row.node, column.node)
+            }
+            PointStmtKind::Parts { part, number, row } => {
+                format!("parts ({} < {}) by ({})", part.node, self.expr(number), self.expr(row))
             }
             PointStmtKind::Team { number, size } => format!("team ({} < {})", self.expr(number), self.expr(size)),
             PointStmtKind::Variant(of) => format!("variant {}", of.node),

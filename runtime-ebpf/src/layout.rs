@@ -18,6 +18,8 @@ pub enum MapId {
     State(PointId),
     /// What is carried along series.
     Series,
+    /// What the parts of a point's events come to, by thread and row. See [`part`].
+    Parts(PointId),
     /// Rows of a table.
     Table(usize),
     /// Buckets of a table's histogram slot with more than one bucket per power of two.
@@ -26,8 +28,10 @@ pub enum MapId {
     Fresh,
     /// Values read by a point's layout checks.
     Check(PointId),
-    /// Processes whose new mappings are watched; the value says whether they are stopped at each.
+    /// Processes whose new mappings are watched; the value says what is done with them.
     Watched,
+    /// Tasks that watched processes begin, by their number for the whole machine.
+    Births,
     /// Events of streamed tables.
     Events,
     /// What the watch saw: a process id per record.
@@ -89,6 +93,16 @@ pub enum TableCounter {
     Generation,
 }
 
+/// Offsets in a value of [`MapId::Parts`].
+pub mod part {
+    /// When the event began that the parts are of.
+    pub const EVENT: i16 = 0;
+    /// How many there are.
+    pub const COUNT: i16 = 8;
+    /// A word for each that is put together.
+    pub const VALUES: i16 = 16;
+}
+
 /// Bytes into a row, a record or a thread slot that an instruction can reach.
 const REACH: u32 = i16::MAX as u32;
 /// Words per point.
@@ -148,6 +162,8 @@ pub struct PointLayout {
     pub call: Option<CallLayout>,
     /// Offsets of the numbers of row and column at hand (rows).
     pub element: [i16; 2],
+    /// Offsets of what concerns its parts.
+    pub parts: Option<PartsLayout>,
     /// Offset of the place where keys are put together.
     pub scratch: i16,
     /// Offsets of values in a layout sample, per check and leaf.
@@ -182,6 +198,24 @@ pub struct CallLayout {
     pub at_depth: i16,
     /// In the record: `inner` when it began.
     pub before: i16,
+}
+
+/// Where a record has what concerns its parts.
+#[derive(Debug, Clone)]
+pub struct PartsLayout {
+    /// The number of the part at hand.
+    pub index: i16,
+    /// How many there are.
+    pub number: i16,
+    /// What is put together: of the event, or of the row at hand.
+    pub gathered: Vec<i16>,
+}
+
+impl PartsLayout {
+    /// Bytes of a value of [`MapId::Parts`].
+    pub fn value_size(&self) -> u32 {
+        part::VALUES as u32 + 8 * self.gathered.len() as u32
+    }
 }
 
 impl PointLayout {
@@ -265,7 +299,12 @@ impl Layout {
                 l.series = p.series.iter().map(|_| take(8)).collect();
                 l.mark = p.mark.as_ref().map(|_| take(8));
                 l.team = p.team.as_ref().map(|_| TeamLayout { thread: take(8), cpu: take(8) });
-                if p.template == Template::Rows {
+                l.parts = p.parts.as_ref().map(|parts| PartsLayout {
+                    index: take(8),
+                    number: take(8),
+                    gathered: parts.gathered.iter().map(|_| take(8)).collect(),
+                });
+                if p.each.is_some() {
                     l.element = [take(8), take(8)];
                 }
                 let call = (p.template == Template::Call).then(|| (take(8), take(8)));
@@ -313,7 +352,8 @@ impl Layout {
                 return Err(BuildError::Record { point: p.name.clone(), bytes: l.size });
             }
         }
-        let zeros = points.iter().map(|l: &PointLayout| l.size).fold(slot.max(SERIES_VALUE), u32::max);
+        let of_parts = points.iter().filter_map(|l: &PointLayout| l.parts.as_ref()).map(PartsLayout::value_size);
+        let zeros = points.iter().map(|l: &PointLayout| l.size).chain(of_parts).fold(slot.max(SERIES_VALUE), u32::max);
         let mut at = zeros.next_multiple_of(8);
         for table in &mut tables {
             table.fresh = at;

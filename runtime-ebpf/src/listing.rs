@@ -69,12 +69,14 @@ impl Names<'_> {
             MapId::Threads => "threads".to_owned(),
             MapId::State(p) => format!("open {}", point(p)),
             MapId::Series => "series".to_owned(),
+            MapId::Parts(p) => format!("parts of {}", self.plan.points[p].name),
             MapId::Table(t) => format!("table {}", table(t)),
             MapId::Hist(t, slot) => format!("buckets {}.{slot}", table(t)),
             MapId::Fresh => "fresh".to_owned(),
             MapId::Check(p) => format!("check {}", point(p)),
             MapId::Events => "events".to_owned(),
             MapId::Watched => "watched".to_owned(),
+            MapId::Births => "births".to_owned(),
             MapId::WatchEvents => "watch events".to_owned(),
         }
     }

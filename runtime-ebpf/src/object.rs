@@ -116,6 +116,8 @@ const MAX_MAPS: usize = 64;
 const MAX_THREADS: u32 = 4_096;
 /// Series whose last event is kept.
 const MAX_SERIES: u32 = 4_096;
+/// Rows that are kept of what is put together of parts: 256 sequences on 64 threads.
+const MAX_PARTS: u32 = 16_384;
 /// Bytes of the ring of events: some hundred thousand of them, read several times a second.
 const RING_BYTES: u32 = 8 << 20;
 /// Rows at least where they are put together in user space.
@@ -267,6 +269,11 @@ fn args_used(plan: &Plan, action: Action) -> u8 {
             bits |= args_of(plan, e, point, start);
         }
     }
+    if let Some(parts) = &p.parts {
+        for e in [&parts.number, &parts.row].into_iter().chain(parts.gathered.iter().filter_map(|g| g.value.as_ref())) {
+            bits |= args_of(plan, e, point, start);
+        }
+    }
     for c in &p.captures {
         bits |= args_of_capture(plan, &c.value, point, start);
     }
@@ -325,6 +332,10 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         }
         if p.template == Template::Call {
             maps.add(MapId::State(id), &p.name, MapKind::LruHash, (l.state_key, l.size), MAX_STATES);
+        }
+        if let Some(parts) = &l.parts {
+            let name = format!("part_{}", p.name);
+            maps.add(MapId::Parts(id), &name, MapKind::LruHash, (16, parts.value_size()), MAX_PARTS);
         }
         if !p.checks.is_empty() {
             let name = format!("chk_{}", p.name);

@@ -109,6 +109,8 @@ pub struct TargetFacts {
     pub starts: Vec<Vec<bool>>,
     /// Points whose mark it has.
     pub marks: Vec<bool>,
+    /// Whether the kernel bounds loops (Linux 6.9).
+    pub loops: bool,
 }
 
 impl TargetFacts {

@@ -102,7 +102,7 @@ fn an_enum_is_shown_with_its_words() {
     let text = printed(&["llama_phase"]);
     assert_eq!(
         text.trim(),
-        "enum llama_phase\n  What a micro-batch does for its sequences.\n\n    0 prefill    1 decode     2 mixed      3 encode"
+        "enum llama_phase\n  What a micro-batch does for its sequences.\n\n    0 prefill    1 decode     2 mixed      3 encode     4 verify"
     );
     let text = printed(&["ggml_type"]);
     assert!(text.contains("  0 F32") && text.contains(" 39 MXFP4"), "{text}");

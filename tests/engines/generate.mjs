@@ -1,10 +1,10 @@
 // Generates text with llama.cpp through node-llama-cpp's prebuilt binary: a stripped, multi-variant CET build with a
 // thread pool per graph. Never compiles and never downloads. Same options and the same protocol as generate.py, but for
-// `outputs` in the place of `cancel`: it evaluates the prompt once, has every second of its tokens output, and prints
+// `outputs` in the place of `cancel` and no `both`: it evaluates the prompt once, has every second of its tokens output, and prints
 // {"outputs":N,"prompt_tokens":P}.
 //
 //     node generate.mjs MODEL.gguf [--package FOLDER] [--threads 2] [-n 48] [--prompt TEXT] [--repeat-prompt 1]
-//                       [--ubatch 512] [--ctx 2048] [--hold]
+//                       [--ubatch 512] [--ctx 2048] [--parallel 1] [--draft MODEL.gguf] [--hold]
 //
 // FOLDER is the one that holds `node_modules`; without it, that of this file.
 
@@ -28,6 +28,8 @@ const {values: options, positionals} = parseArgs({
         "repeat-prompt": {type: "string", default: "1"},
         ubatch: {type: "string", default: "512"},
         ctx: {type: "string", default: "2048"},
+        parallel: {type: "string", default: "1"},
+        draft: {type: "string"},
         hold: {type: "boolean", default: false}
     }
 });
@@ -38,7 +40,7 @@ if (positionals.length !== 1) {
 const prompt = options.prompt.repeat(Number(options["repeat-prompt"]));
 
 const entry = createRequire(join(options.package, "package.json")).resolve("node-llama-cpp");
-const {getLlama, LlamaLogLevel} = await import(pathToFileURL(entry).href);
+const {getLlama, LlamaLogLevel, DraftSequenceTokenPredictor} = await import(pathToFileURL(entry).href);
 
 const llama = await getLlama({
     gpu: false,
@@ -50,23 +52,36 @@ const llama = await getLlama({
 });
 const model = await llama.loadModel({modelPath: positionals[0], gpuLayers: 0});
 const context = await model.createContext({
-    sequences: 1,
+    sequences: Number(options.parallel),
     contextSize: Number(options.ctx),
     batchSize: Number(options.ubatch),
     threads: {ideal: Number(options.threads), min: Number(options.threads)}
 });
-const sequence = context.getSequence();
+// With --draft a second model in a context of its own drafts up to 4 tokens for each step.
+async function predictor() {
+    const draftModel = await llama.loadModel({modelPath: options.draft, gpuLayers: 0});
+    const draftContext = await draftModel.createContext({
+        contextSize: Number(options.ctx),
+        threads: {ideal: Number(options.threads), min: Number(options.threads)}
+    });
+    return new DraftSequenceTokenPredictor(draftContext.getSequence(), {minTokens: 1, maxTokens: 4, minConfidence: 0});
+}
+const sequence = context.getSequence(options.draft === undefined ? {} : {tokenPredictor: await predictor()});
+const sequences = [sequence];
+while (sequences.length < Number(options.parallel)) sequences.push(context.getSequence());
 
 // Generates exactly n tokens, greedily. The history is cleared first, so the whole prompt is computed every time.
-async function generate(n) {
+async function generate(n, on = sequence, text = prompt, begun = () => undefined) {
+    const sequence = on;
     await sequence.clearHistory();
-    const tokens = model.tokenize(prompt);
+    const tokens = model.tokenize(text);
     const generated = [];
     const begin = performance.now();
     let first = begin;
     // `yieldEogToken`: an end-of-text token counts as a token and ends nothing.
     for await (const token of sequence.evaluate(tokens, {temperature: 0, yieldEogToken: true})) {
         if (generated.length === 0) first = performance.now();
+        begun();
         generated.push(token);
         if (generated.length === n) break;
     }
@@ -79,6 +94,22 @@ async function generate(n) {
         wall_ms: end - begin,
         text: model.detokenize(generated)
     };
+}
+
+// A request in each sequence, each begun when the one before has its first token, with a longer prompt each.
+async function many(numbers) {
+    const answers = [];
+    for (const [k, n] of numbers.entries()) {
+        await new Promise((begun) => {
+            answers.push(generate(n, sequences[k], prompt.repeat(k + 1), begun));
+        });
+    }
+    const requests = await Promise.all(answers);
+    const of = (answer, sequence) => {
+        const drafts = sequence.tokenPredictions;
+        return {...answer, slot: sequence._sequenceId, drafted: drafts.validated + drafts.refuted, accepted: drafts.validated};
+    };
+    return {requests: requests.map((answer, k) => of(answer, sequences[k]))};
 }
 
 // Evaluates the prompt once and has every second of its tokens output.
@@ -105,8 +136,14 @@ process.stdout.write(`ready ${process.pid}\n`);
 for await (const line of createInterface({input: process.stdin})) {
     const go = /^go ([0-9]+)$/.exec(line.trim());
     if (line.trim() === "quit") break;
+    const several = /^many( [0-9]+)+$/.exec(line.trim());
+    if (several !== null) {
+        const numbers = line.trim().split(" ").slice(1).map(Number);
+        process.stdout.write(JSON.stringify(await many(numbers)) + "\n");
+        continue;
+    }
     if (go === null && line.trim() !== "outputs") {
-        console.error(`generate.mjs: expected \`go N\`, \`outputs\` or \`quit\`, got ${JSON.stringify(line)}`);
+        console.error(`generate.mjs: expected \`go N\`, \`many N M …\`, \`outputs\` or \`quit\`, got ${JSON.stringify(line)}`);
         process.exit(2);
     }
     process.stdout.write(JSON.stringify(await (go === null ? outputs() : generate(Number(go[1])))) + "\n");

@@ -65,13 +65,32 @@ pub struct Options {
     pub repeat_prompt: u32,
     /// Largest micro-batch, in tokens.
     pub ubatch: u32,
+    /// Requests at the same time.
+    pub parallel: u32,
+    /// A second model drafts tokens.
+    pub draft: Option<Model>,
+    /// A key-value cache for each request, not one for all. Only [`Kind::Xllamacpp`] can.
+    pub split_cache: bool,
+    /// Under which path the program is run: a link that is made there, so that the process is called by it.
+    pub called: Option<PathBuf>,
     /// Folder to take the engine's files from instead of the cache's.
     pub package: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { model: Model::Dense, threads: 2, prompt: None, repeat_prompt: 1, ubatch: 512, package: None }
+        Options {
+            model: Model::Dense,
+            threads: 2,
+            prompt: None,
+            repeat_prompt: 1,
+            ubatch: 512,
+            parallel: 1,
+            draft: None,
+            split_cache: false,
+            called: None,
+            package: None,
+        }
     }
 }
 
@@ -88,6 +107,25 @@ pub struct Timings {
     pub eval_ms: f64,
     /// The text.
     pub text: String,
+}
+
+/// What one of several requests was, as the engine itself has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The number of its sequence.
+    pub seq: u64,
+    /// Tokens generated.
+    pub tokens: u64,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u64,
+    /// Milliseconds until the first token.
+    pub prompt_ms: f64,
+    /// Milliseconds for all further tokens.
+    pub eval_ms: f64,
+    /// Drafted tokens that were checked.
+    pub drafted: u64,
+    /// Of them those that were right.
+    pub accepted: u64,
 }
 
 /// A running engine, held after loading; ended when dropped.
@@ -116,6 +154,17 @@ fn command_on(cache: &Cache, kind: Kind, model: Model, package: Option<&Path>, a
     command
 }
 
+/// The program itself, which what is found by its name may be a script for.
+fn executable(kind: Kind, program: &std::ffi::OsStr) -> PathBuf {
+    let ask = match kind {
+        Kind::Xllamacpp => ["-c", "import sys; print(sys.executable)"],
+        Kind::Node => ["-p", "process.execPath"],
+    };
+    let output = Command::new(program).args(ask).output().or_fail(format_args!("{program:?}"));
+    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    std::fs::canonicalize(&path).or_fail(path)
+}
+
 impl Engine {
     /// Starts an engine and waits until its model is loaded.
     ///
@@ -128,12 +177,29 @@ impl Engine {
         option("--threads", options.threads.to_string().into());
         option("--ubatch", options.ubatch.to_string().into());
         option("--repeat-prompt", options.repeat_prompt.to_string().into());
+        option("--parallel", options.parallel.to_string().into());
+        if let Some(draft) = options.draft {
+            option("--draft", draft.file(cache).into());
+        }
+        if options.split_cache {
+            arguments.push("--split-cache".into());
+        }
+        let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
         if let Some(prompt) = &options.prompt {
             option("--prompt", prompt.into());
         }
         let model = options.model.file(cache);
         assert!(model.exists(), "{} is missing: run `cargo xtask fetch`", model.display());
         let mut command = command_on(cache, kind, options.model, options.package.as_deref(), &arguments);
+        if let Some(path) = &options.called {
+            let program = executable(kind, command.get_program());
+            if !path.exists() {
+                std::os::unix::fs::symlink(&program, path).or_fail(path.display());
+            }
+            let mut other = Command::new(path);
+            other.args(command.get_args());
+            command = other;
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().or_fail(format_args!("{command:?}"));
         let stdin = child.stdin.take().or_fail("stdin of the engine");
@@ -196,6 +262,39 @@ impl Engine {
     pub fn generate_in_two(&mut self, tokens: u64) -> Timings {
         writeln!(self.stdin, "both {tokens}").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
         self.finish(tokens)
+    }
+
+    /// Generates so many tokens for as many requests, each begun when the one before has its first token; the first has the
+    /// prompt, the second one twice as long, and so on.
+    ///
+    /// # Panics
+    /// If the engine dies or generates another number of tokens.
+    #[track_caller]
+    pub fn generate_many(&mut self, tokens: &[u64]) -> Vec<Request> {
+        let numbers: Vec<String> = tokens.iter().map(u64::to_string).collect();
+        writeln!(self.stdin, "many {}", numbers.join(" "))
+            .and_then(|()| self.stdin.flush())
+            .or_fail("the engine is gone");
+        let line = self.line();
+        let value: Value = serde_json::from_str(&line).or_fail(format_args!("the engine's answer {line:?}"));
+        let requests = value["requests"].as_array().or_fail(format_args!("no requests in {line}"));
+        let request = |value: &Value| {
+            let number = |name: &str| value[name].as_f64().or_fail(format_args!("no {name} in {line}"));
+            let count = |name: &str| value[name].as_u64().or_fail(format_args!("no {name} in {line}"));
+            Request {
+                seq: count("slot"),
+                tokens: count("tokens"),
+                prompt_tokens: count("prompt_tokens"),
+                prompt_ms: number("prompt_ms"),
+                eval_ms: number("eval_ms"),
+                drafted: count("drafted"),
+                accepted: count("accepted"),
+            }
+        };
+        let requests: Vec<Request> = requests.iter().map(request).collect();
+        let generated: Vec<u64> = requests.iter().map(|r| r.tokens).collect();
+        assert_eq!(generated, tokens, "tokens generated by {:?}", self.kind);
+        requests
     }
 
     /// Begins to generate and gives up after some milliseconds, as a client that hangs up. Only [`Kind::Xllamacpp`] can.

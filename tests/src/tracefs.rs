@@ -188,6 +188,15 @@ fn append(path: &Path, line: &str) {
     std::io::Write::write_all(&mut file, format!("{line}\n").as_bytes()).or_fail(format_args!("{line:?}"));
 }
 
+/// Whether one of the libraries that a process has mapped exports a symbol.
+///
+/// # Panics
+/// If the process is gone.
+#[track_caller]
+pub fn exports(pid: u32, symbol: &str) -> bool {
+    mapped_code(pid).iter().any(|path| file_offset(Path::new(path), symbol).is_some())
+}
+
 /// Offset in the file of the function whose exported name begins with `prefix`; a whole name wins.
 fn file_offset(path: &Path, prefix: &str) -> Option<u64> {
     let data = fs::read(path).ok()?;

@@ -173,6 +173,13 @@ fn beyond_reach(words: &[String]) -> Vec<String> {
         if ["--pid", "-p"].contains(&&*words[i - 1]) {
             words[i] = NOBODY.into();
         }
+        if words[i - 1] == "--name" {
+            words[i] = NO_COMMAND.into();
+        }
+    }
+    if words.iter().any(|word| word == "--name") {
+        // It would wait for one.
+        words.retain(|word| word != "--wait");
     }
     for word in words.iter_mut().filter(|word| *word == "NAME") {
         *word = "ggml_op".into();
@@ -180,7 +187,10 @@ fn beyond_reach(words: &[String]) -> Vec<String> {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         // A subcommand that is only named.
         ["check" | "plan"] => words.push("ops.pi".into()),
-        [script, ..] if script.ends_with(".pi") && !words.iter().any(|w| ["--pid", "--", "--help"].contains(&&**w)) => {
+        [script, ..]
+            if script.ends_with(".pi")
+                && !words.iter().any(|w| ["--pid", "--name", "--", "--help"].contains(&&**w)) =>
+        {
             words.extend(["--pid".into(), NOBODY.into()]);
         }
         _ => {}
@@ -218,6 +228,8 @@ fn every_command_line_of_the_pages_is_taken() {
             let report = Profinfer::run(&arguments);
             let fine = if arguments.iter().any(|a| a == NOBODY) {
                 report.code == Some(3) && (report.stderr.contains(NOBODY) || report.stdout.contains(NOBODY))
+            } else if arguments.iter().any(|a| a == "--name") {
+                report.code == Some(3) && report.stderr.contains(NO_COMMAND)
             } else if arguments.iter().any(|a| a == NO_COMMAND) {
                 report.code == Some(127) && report.stderr.contains(NO_COMMAND)
             } else {

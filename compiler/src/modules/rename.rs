@@ -140,7 +140,11 @@ impl Rename<'_> {
             match &stmt.kind {
                 PointStmtKind::Start { args, .. } => locals.extend(args.iter().map(|(name, _)| name.clone())),
                 PointStmtKind::Let(l) => locals.push(l.name.clone()),
-                PointStmtKind::Each { row, column, .. } => locals.extend([row.clone(), column.clone()]),
+                PointStmtKind::Each { row, columns, .. } => {
+                    locals.push(row.clone());
+                    locals.extend(columns.iter().map(|(column, _)| column.clone()));
+                }
+                PointStmtKind::Parts { part, .. } => locals.push(part.clone()),
                 _ => {}
             }
         }
@@ -149,7 +153,11 @@ impl Rename<'_> {
                 PointStmtKind::Start { args, .. } => args.iter_mut().for_each(|(_, ty)| self.type_ref(ty)),
                 PointStmtKind::StateBy(keys) => keys.iter_mut().for_each(|e| self.expr(e, &locals)),
                 PointStmtKind::Only(e) | PointStmtKind::Check { condition: e, .. } => self.expr(e, &locals),
-                PointStmtKind::Each { rows: a, columns: b, .. } | PointStmtKind::Team { number: a, size: b } => {
+                PointStmtKind::Each { rows, columns, .. } => {
+                    self.expr(rows, &locals);
+                    columns.iter_mut().for_each(|(_, number)| self.expr(number, &locals));
+                }
+                PointStmtKind::Parts { number: a, row: b, .. } | PointStmtKind::Team { number: a, size: b } => {
                     self.expr(a, &locals);
                     self.expr(b, &locals);
                 }

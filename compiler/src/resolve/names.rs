@@ -80,10 +80,12 @@ impl Resolver<'_> {
     }
 
     pub(super) fn argument(&self, point: PointId, name: &str, _span: Span) -> Option<(Type, Kind)> {
-        if let Some(each) = &self.catalogue.points[point].each
-            && let Some(i) = each.iter().position(|(n, _)| n.node == name)
-        {
+        let info = &self.catalogue.points[point];
+        if let Some(i) = info.each.iter().position(|(n, _)| n.node == name) {
             return Some((Type::Int, Kind::Element(point, i)));
+        }
+        if self.is_of_each_part() && info.parts.as_ref().is_some_and(|parts| parts.name.node == name) {
+            return Some((Type::Int, Kind::PartIndex(point)));
         }
         let arg = self.catalogue.points[point].starts.iter().flat_map(|s| &s.args).find(|a| a.name == name)?;
         Some((arg.ty.clone(), Kind::Arg(point, name.to_owned())))

@@ -114,16 +114,24 @@ pub enum PointStmtKind {
     StateBy(Vec<Expr>),
     /// `only (p.ith = 0)`: hits that do not satisfy it are left at once.
     Only(Expr),
-    /// `each (row < N, rank < M)`: an event for every element of a matrix of N rows and M columns.
+    /// `each (row < N, rank < M)`: an event for every element of a matrix of N rows and M columns; `each (row < N)`: an
+    /// event for every row.
     Each {
         /// The name of the row's number.
         row: Ident,
         /// How many rows there are.
         rows: Expr,
-        /// The name of the column's number.
-        column: Ident,
-        /// How many columns there are.
-        columns: Expr,
+        /// The name of the column's number, and how many columns there are.
+        columns: Option<(Ident, Expr)>,
+    },
+    /// `parts (i < N) by (ROW)`: what an event is put together of, and which row each part belongs to.
+    Parts {
+        /// The name of the part's number.
+        part: Ident,
+        /// How many parts there are.
+        number: Expr,
+        /// The number of the row that a part belongs to.
+        row: Expr,
     },
     /// `team (p.ith < p.nth)`: the threads of a team have an event each for what they compute together.
     Team {

@@ -193,6 +193,7 @@ fn is_noise(rule: Rule) -> bool {
             | R::kw_never
             | R::kw_silent
             | R::kw_each
+            | R::kw_parts
             | R::kw_team
             | R::kw_variant
     )

@@ -37,8 +37,18 @@ impl Builder<'_> {
                 PointStmtKind::Each {
                     row: self.ident(&parts.next()?),
                     rows: self.expr(parts.next()?)?,
-                    column: self.ident(&parts.next()?),
-                    columns: self.expr(parts.next()?)?,
+                    columns: match parts.next() {
+                        Some(column) => Some((self.ident(&column), self.expr(parts.next()?)?)),
+                        None => None,
+                    },
+                }
+            }
+            Rule::parts => {
+                let mut parts = children(node);
+                PointStmtKind::Parts {
+                    part: self.ident(&parts.next()?),
+                    number: self.expr(parts.next()?)?,
+                    row: self.expr(parts.next()?)?,
                 }
             }
             Rule::team => {

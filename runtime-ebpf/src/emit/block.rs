@@ -31,8 +31,11 @@ impl<'p> Emit<'p> {
             CaptureValue::Number(e) => Some(e),
             _ => None,
         });
+        let parts = p.parts.iter().flat_map(|parts| {
+            [&parts.number, &parts.row].into_iter().chain(parts.gathered.iter().filter_map(|g| g.value.as_ref()))
+        });
         let conditions = plan.tables.iter().filter(move |t| t.point == point).flat_map(|t| &t.open);
-        captures.chain(conditions).collect()
+        captures.chain(parts).chain(conditions).collect()
     }
 
     /// Copies the fields that `reads` loads from the structs behind arguments, where one read can serve several.

@@ -55,6 +55,15 @@ impl Emit<'_> {
             Expr::Capture(of, i) => self.record_word(*of, self.layout.points[*of].captures[*i], point),
             Expr::Accum(of, i) => self.record_word(*of, self.layout.points[*of].accums[*i], point),
             Expr::Series(of, i) => self.record_word(*of, self.layout.points[*of].series[*i], point),
+            Expr::Part(of, i) => {
+                let at = self.layout.points[*of].parts.as_ref().map_or(0, |lies| lies.gathered[*i]);
+                self.record_word(*of, at, point)
+            }
+            Expr::PartIndex => {
+                let at = self.layout.points[point].parts.as_ref().map_or(0, |lies| lies.index);
+                self.asm.load(8, R0, RECORD, at);
+                false
+            }
             Expr::Start(of) => self.record_word(*of, record::START, point),
             Expr::Dur => {
                 self.asm.load(8, R0, FP, self.dur);

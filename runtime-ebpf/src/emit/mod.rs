@@ -7,6 +7,7 @@ mod call;
 mod enclosing;
 mod expr;
 mod mark;
+mod parts;
 mod record;
 mod row;
 mod rows;

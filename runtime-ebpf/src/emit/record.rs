@@ -11,6 +11,8 @@ use crate::layout::{ABSENT, ABSENT_TEXT, MapId, PointCounter, counter, record};
 /// Offsets in a value of [`MapId::Series`].
 mod series {
     pub(super) const COUNT: i16 = 0;
+    /// From which position on the event after goes on.
+    pub(super) const FROM_POS: i16 = 0;
     pub(super) const LAST_END: i16 = 8;
     /// Last position plus one; 0 while there is none.
     pub(super) const NEXT_POS: i16 = 16;
@@ -35,6 +37,7 @@ impl Emit<'_> {
         self.asm.store_imm(RECORD, record::START, 0);
         let reads = self.open_reads(point);
         self.read_blocks(&reads, point, start);
+        self.gather_parts(point, start);
         for (i, c) in p.captures.iter().enumerate() {
             if let CaptureValue::Number(e) = &c.value {
                 self.number(e, point, Phase::Open { start, stored: i });
@@ -63,7 +66,10 @@ impl Emit<'_> {
                 AccumHow::Sum | AccumHow::Count => self.asm.store_imm(RECORD, at, 0),
             }
         }
-        self.open_series(point);
+        // Where each row is an event, its series are looked at when it ends.
+        if !self.plan.points[point].has_rows_at_end() {
+            self.open_series(point);
+        }
         if let Some(at) = self.layout.points[point].mark {
             self.asm.store_imm(RECORD, at, 0);
         }
@@ -240,7 +246,7 @@ impl Emit<'_> {
     }
 
     /// What is known of a series when an event begins.
-    fn open_series(&mut self, point: PointId) {
+    pub(crate) fn open_series(&mut self, point: PointId) {
         for (i, s) in self.plan.points[point].series.iter().enumerate() {
             let at = self.layout.points[point].series[i];
             self.asm.load_imm(R0, ABSENT);
@@ -262,7 +268,7 @@ impl Emit<'_> {
                     self.asm.alu(Alu::Sub, R2, R1);
                     self.asm.store(RECORD, at, R2);
                 }
-                SeriesHow::SincePos => {}
+                SeriesHow::SincePos | SeriesHow::Advance => {}
                 SeriesHow::SumBefore => {
                     let by = self.asm.alloc(8);
                     self.number(&s.inputs[0], point, Phase::Close);
@@ -282,9 +288,8 @@ impl Emit<'_> {
     }
 
     /// What becomes known of a series when an event ends.
-    fn close_series(&mut self, point: PointId) {
+    pub(crate) fn close_series(&mut self, point: PointId) {
         for (i, s) in self.plan.points[point].series.iter().enumerate() {
-            let at = self.layout.points[point].series[i];
             let none = self.asm.label();
             match s.how {
                 SeriesHow::Ordinal | SeriesHow::SumBefore => {}
@@ -292,34 +297,52 @@ impl Emit<'_> {
                     self.series_value(point, i, none);
                     self.asm.store(R0, series::LAST_END, NOW);
                 }
-                SeriesHow::SincePos => {
-                    let (first, next) = (self.asm.alloc(8), self.asm.alloc(8));
-                    self.number(&s.inputs[0], point, Phase::Close);
-                    self.asm.store(FP, first, R0);
-                    self.number(&s.inputs[1], point, Phase::Close);
-                    self.asm.store(FP, next, R0);
-                    self.series_value(point, i, none);
-                    let keep = self.asm.label();
-                    self.asm.load(8, R1, R0, series::NEXT_POS);
-                    self.asm.jump_if_imm(Jump::Eq, R1, 0, keep);
-                    self.asm.load(8, R2, FP, first);
-                    self.asm.jump_if(Jump::Ne, R1, R2, keep);
-                    self.asm.load(8, R1, R0, series::LAST_END);
-                    self.asm.mov(R2, NOW);
-                    self.asm.alu(Alu::Sub, R2, R1);
-                    self.asm.store(RECORD, at, R2);
-                    self.asm.place(keep);
-                    self.asm.load(8, R1, FP, next);
-                    self.asm.alu_imm(Alu::Add, R1, 1);
-                    self.asm.store(R0, series::NEXT_POS, R1);
-                    self.asm.store(R0, series::LAST_END, NOW);
-                    self.asm.release(8);
-                    self.asm.release(8);
-                }
+                SeriesHow::SincePos | SeriesHow::Advance => self.close_since_pos(s, point, i, none),
                 SeriesHow::SinceFirst => self.close_since_first(s, point, i, none),
             }
             self.asm.place(none);
         }
+    }
+
+    /// Time since the event before, or the number of positions that it has gained, where this one goes on there. What has no position ends the series.
+    fn close_since_pos(&mut self, s: &Series, point: PointId, index: usize, none: Label) {
+        let at = self.layout.points[point].series[index];
+        let places = [self.asm.alloc(8), self.asm.alloc(8), self.asm.alloc(8)];
+        for (input, place) in s.inputs.iter().zip(places) {
+            self.number(input, point, Phase::Close);
+            self.asm.store(FP, place, R0);
+        }
+        let [first, from, last] = places;
+        self.series_value(point, index, none);
+        let (keep, there) = (self.asm.label(), self.asm.label());
+        self.asm.load(8, R2, FP, first);
+        self.asm.load_imm(R3, ABSENT);
+        self.asm.jump_if(Jump::Ne, R2, R3, there);
+        self.asm.store_imm(R0, series::NEXT_POS, 0);
+        self.asm.jump(none);
+        self.asm.place(there);
+        self.asm.load(8, R1, R0, series::NEXT_POS);
+        self.asm.jump_if_imm(Jump::Eq, R1, 0, keep);
+        self.asm.jump_if(Jump::SGt, R2, R1, keep);
+        self.asm.load(8, R1, R0, series::FROM_POS);
+        self.asm.jump_if(Jump::SLt, R2, R1, keep);
+        if s.how == SeriesHow::SincePos {
+            self.asm.load(8, R1, R0, series::LAST_END);
+            self.asm.mov(R2, NOW);
+        }
+        self.asm.alu(Alu::Sub, R2, R1);
+        if s.how == SeriesHow::Advance {
+            self.asm.alu_imm(Alu::Add, R2, 1);
+        }
+        self.asm.store(RECORD, at, R2);
+        self.asm.place(keep);
+        self.asm.load(8, R1, FP, last);
+        self.asm.alu_imm(Alu::Add, R1, 1);
+        self.asm.store(R0, series::NEXT_POS, R1);
+        self.asm.load(8, R1, FP, from);
+        self.asm.store(R0, series::FROM_POS, R1);
+        self.asm.store(R0, series::LAST_END, NOW);
+        places.into_iter().for_each(|_| self.asm.release(8));
     }
 
     /// Starts the clock of a [`SeriesHow::SinceFirst`] where the event is the first of a run of positions.

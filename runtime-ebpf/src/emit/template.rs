@@ -1,7 +1,8 @@
 //! The templates: what a hit of a site does for a point.
 //!
 //! - `enter`: an event at the entry.
-//! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it.
+//! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it; with an
+//!   event per row there see `parts.rs`, which has also what an event is put together of.
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
 //! - `sequence` of a team: the same for each thread of a pool; see `team.rs`, and `mark.rs` for what splits their work from
 //!   waiting.
@@ -180,7 +181,10 @@ impl Emit<'_> {
         self.asm.load(8, R0, CTX, self.target.arch.stack_pointer());
         self.asm.jump_if(Jump::Ne, R0, R1, end);
         self.now();
-        self.close_record(point);
+        match self.plan.points[point].each {
+            Some([number, _]) => self.close_rows(point, number),
+            None => self.close_record(point),
+        }
         self.asm.store_imm(RECORD, record::START, 0);
         if step {
             self.steps(-1);

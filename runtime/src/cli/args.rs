@@ -14,6 +14,10 @@ Examples:
       a stock script with a parameter (its own help: profinfer ops.pi --help)
   profinfer tokens.pi -- python3 generate.py
       starts the command and sees it from its first token on
+  profinfer tokens.pi --name 'llama-*' --wait
+      every llama.cpp tool that runs or will be started
+  profinfer tokens.pi --follow -- sh -c 'python3 serve.py & wait'
+      also what the command starts in its turn
   profinfer -e 'on llama_ubatch < count(), avg(dur) by phase into t >
                 every 1s < show t; clear t >' --pid 4711
       every second anew
@@ -153,6 +157,13 @@ pub struct RunArgs {
     /// Process to observe; several with commas or by repeating it.
     #[arg(short = 'p', long = "pid", value_name = "PID", value_delimiter = ',')]
     pub pids: Vec<u32>,
+    /// Processes to observe by name, as in `ps -e`, or that of the program's file; may contain `*`. Those that begin later
+    /// are joined while it runs.
+    #[arg(short = 'n', long = "name", value_name = "NAME", value_delimiter = ',')]
+    pub names: Vec<String>,
+    /// Observes the processes too that the observed ones begin.
+    #[arg(long)]
+    pub follow: bool,
     /// Format of the output.
     #[arg(short = 'f', long, value_name = "FORMAT", default_value = "table")]
     pub format: Format,
@@ -165,7 +176,8 @@ pub struct RunArgs {
     /// Ends after this time: 500ms, 10s, 2min.
     #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
-    /// Waits for an engine, or a function that the script names, to be loaded into the process, where there is none yet.
+    /// Waits for an engine, or a function that the script names, to be loaded into the process, where there is none yet; with
+    /// --name, for a process of that name.
     #[arg(long)]
     pub wait: bool,
     /// Exits with 5 if anything was lost (full table, failed read …).

@@ -9,6 +9,7 @@ use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, print_help, script};
 use crate::kernel::{Linux, Rights};
+use crate::session::names::Names;
 use crate::session::run::{Run, RunError, Settings, Subject};
 use crate::target::{Held, LaunchOptions, Process};
 
@@ -24,7 +25,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     if args.help {
         return if has_script { script::help(&args.source) } else { Ok(print_help()) };
     }
-    let nothing = !has_script && args.pids.is_empty() && args.command.is_empty();
+    let nothing = !has_script && args.pids.is_empty() && args.names.is_empty() && args.command.is_empty();
     if nothing {
         print_help();
         return Err(exit::USAGE);
@@ -32,14 +33,23 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
     let engines = script::engines(args.source.engine.as_deref())?;
     let plan = script::compile(&args.source, &source, &engines[0])?;
-    match (args.pids.is_empty(), args.command.is_empty()) {
-        (true, true) => {
-            return Err(fail(exit::USAGE, "observe what? give --pid N, or a command behind `--`"));
+    let given =
+        [("--pid", !args.pids.is_empty()), ("--name", !args.names.is_empty()), ("a command", !args.command.is_empty())];
+    match given.iter().filter(|(_, given)| *given).map(|(what, _)| *what).collect::<Vec<_>>()[..] {
+        [] => return Err(fail(exit::USAGE, "observe what? give --pid N, --name NAME, or a command behind `--`")),
+        [_] => {}
+        [one, "a command"] => {
+            return Err(fail(exit::USAGE, format!("{one} and a command behind `--` do not go together")));
         }
-        (false, false) => {
-            return Err(fail(exit::USAGE, "--pid and a command behind `--` do not go together"));
+        _ => {
+            return Err(fail(
+                exit::USAGE,
+                "--pid, --name and a command behind `--` do not go together: give one of them",
+            ));
         }
-        _ => {}
+    }
+    if args.names.iter().any(String::is_empty) {
+        return Err(fail(exit::USAGE, "--name takes the name of a program, for example --name 'llama-*'"));
     }
     let rights = Rights::of_this_process();
     if !rights.can_bpf() {
@@ -56,7 +66,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         .build()
         .map_err(|e| fail(exit::KERNEL, format!("cannot start: {e}")))?;
     let kernel = Linux::new();
-    let settings = Settings { duration: args.duration, wait: args.wait };
+    let settings = Settings { duration: args.duration, wait: args.wait, follow: args.follow };
     let mut run = Run::new(&plan, &engines, &kernel, settings);
     match tokio.block_on(run.go(subject, &mut output)) {
         Ok(outcome) => Ok(match outcome.status {
@@ -102,6 +112,9 @@ fn subject(args: &RunArgs) -> Result<Subject, u8> {
             Ok(held) => Ok(Subject::Command(held)),
             Err(e) => Err(fail(e.exit_code().map_or(exit::TARGET, |c| c as u8), e)),
         };
+    }
+    if !args.names.is_empty() {
+        return Ok(Subject::Named(Names::new(args.names.clone())));
     }
     let mut pids = args.pids.clone();
     pids.sort_unstable();

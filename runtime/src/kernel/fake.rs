@@ -172,6 +172,13 @@ impl Kernel for Fake {
         }
     }
 
+    fn tracepoint_field(&self, category: &str, name: &str, field: &str) -> Result<u16, KernelError> {
+        match &self.inner {
+            Some(linux) => linux.tracepoint_field(category, name, field),
+            None => Ok(8),
+        }
+    }
+
     fn sample(&self, program: &Program, hz: u64) -> Result<Link, KernelError> {
         self.log().push(Call::Sample { program: program.name().into(), hz });
         match &self.inner {

@@ -58,6 +58,10 @@ impl Kernel for Linux {
         Link::tracepoint(program, category, name)
     }
 
+    fn tracepoint_field(&self, category: &str, name: &str, field: &str) -> Result<u16, KernelError> {
+        super::tracefs::Tracefs::open()?.tracepoint_field(category, name, field)
+    }
+
     fn sample(&self, program: &Program, hz: u64) -> Result<Link, KernelError> {
         Link::sample(program, hz)
     }

@@ -369,9 +369,25 @@ impl Map {
                 taken(key, value);
             }
             // SAFETY: as above.
-            unsafe { sys::map_delete(map, &key) }?;
+            match unsafe { sys::map_delete(map, &key) } {
+                // A program was faster.
+                Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
+    }
+
+    /// Takes one entry out of a hash by its bare descriptor. It takes no memory of the heap.
+    ///
+    /// # Errors
+    /// What the kernel says, also where there is no such entry.
+    ///
+    /// # Safety
+    /// The map's keys are as long as `key`.
+    pub unsafe fn remove(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
+        // SAFETY: the caller says how long keys are.
+        unsafe { sys::map_delete(map, key) }
     }
 
     /// An error of this map.

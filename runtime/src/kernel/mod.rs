@@ -104,6 +104,12 @@ pub trait Kernel: Send + Sync {
     /// [`KernelError::Tracepoint`] where there is no such tracepoint, else as [`Kernel::uprobe_multi`].
     fn tracepoint(&self, program: &Program, category: &str, name: &str) -> Result<Link, KernelError>;
 
+    /// The offset of a field in the records of a tracepoint, in bytes.
+    ///
+    /// # Errors
+    /// [`KernelError::Tracepoint`] where there is no such tracepoint or field.
+    fn tracepoint_field(&self, category: &str, name: &str, field: &str) -> Result<u16, KernelError>;
+
     /// Runs a program of [`ProgramType::PerfEvent`] `hz` times a second of running time on every CPU that is online.
     ///
     /// # Errors

@@ -73,14 +73,32 @@ impl Tracefs {
     /// # Errors
     /// [`KernelError::Tracepoint`] if there is none of this name, [`KernelError::File`] if its number cannot be read.
     pub fn tracepoint_id(&self, category: &str, name: &str) -> Result<u32, KernelError> {
+        let (text, path) = self.read_event(category, name, "id")?;
+        let source = || io::Error::new(io::ErrorKind::InvalidData, "not a number");
+        text.trim().parse().map_err(|_| KernelError::File { path, source: source() })
+    }
+
+    /// The offset of a field in a tracepoint's records, in bytes.
+    ///
+    /// # Errors
+    /// As [`Tracefs::tracepoint_id`], also where it has no such field.
+    pub fn tracepoint_field(&self, category: &str, name: &str, field: &str) -> Result<u16, KernelError> {
+        let (text, path) = self.read_event(category, name, "format")?;
+        let source = || io::Error::new(io::ErrorKind::InvalidData, format!("it has no field {field}"));
+        offset_of(&text, field).ok_or_else(|| KernelError::File { path, source: source() })
+    }
+
+    /// A file of a tracepoint, and where it is.
+    fn read_event(&self, category: &str, name: &str, file: &str) -> Result<(String, PathBuf), KernelError> {
         let unknown = || KernelError::Tracepoint { category: category.into(), name: name.into() };
         let word =
             |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
         if !word(category) || !word(name) {
             return Err(unknown());
         }
-        let path = format!("events/{category}/{name}/id");
-        let failed = |source| KernelError::File { path: PathBuf::from(MOUNT_POINT).join(&path), source };
+        let path = format!("events/{category}/{name}/{file}");
+        let shown = PathBuf::from(MOUNT_POINT).join(&path);
+        let failed = |source| KernelError::File { path: shown.clone(), source };
         let c_path = CString::new(path.as_str()).map_err(|error| failed(error.into()))?;
         let file = sys::open_at(self.root.as_fd(), &c_path).map_err(|error| match error.raw_os_error() {
             Some(libc::ENOENT) => unknown(),
@@ -88,6 +106,31 @@ impl Tracefs {
         })?;
         let mut text = String::new();
         File::from(file).read_to_string(&mut text).map_err(failed)?;
-        text.trim().parse().map_err(|_| failed(io::Error::new(io::ErrorKind::InvalidData, "not a number")))
+        Ok((text, shown))
+    }
+}
+
+/// The offset of a field in a tracepoint's format: `field:pid_t child_pid; offset:20; size:4; …`
+fn offset_of(format: &str, field: &str) -> Option<u16> {
+    let mut fields = format.lines().filter_map(|line| line.trim().strip_prefix("field:")?.split_once(';'));
+    let (_, rest) = fields.find(|(declared, _)| declared.split([' ', '[']).any(|word| word == field))?;
+    rest.split_once("offset:")?.1.split(';').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::offset_of;
+
+    #[test]
+    fn offsets_are_read_out_of_formats() {
+        let now = "name: sched_process_fork\nID: 366\nformat:\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+                   \tfield:pid_t parent_pid;\toffset:12;\tsize:4;\tsigned:1;\n\
+                   \tfield:pid_t child_pid;\toffset:20;\tsize:4;\tsigned:1;\n";
+        let before = "\tfield:char child_comm[16];\toffset:28;\tsize:16;\tsigned:0;\n\
+                      \tfield:pid_t child_pid;\toffset:44;\tsize:4;\tsigned:1;\n";
+        assert_eq!(offset_of(now, "child_pid"), Some(20));
+        assert_eq!(offset_of(before, "child_pid"), Some(44));
+        assert_eq!(offset_of(before, "child_comm"), Some(28));
+        assert_eq!(offset_of(now, "pid"), None);
     }
 }

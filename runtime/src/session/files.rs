@@ -41,7 +41,8 @@ impl Modules {
     }
 }
 
-/// The files of a process in which an engine was recognised, those that belong to the engine first.
+/// The files of a process in which an engine was recognised, those that belong to the engine first, without those of other
+/// engines.
 ///
 /// Only in those are names looked for that a file does not export, and tables: a process may have mapped programs of
 /// a hundred megabytes that have nothing to do with the engine, and their full symbol tables are long.
@@ -52,25 +53,20 @@ pub struct Files {
     near: usize,
     /// The program that the process runs.
     program: Option<PathBuf>,
+    /// The first of them was recognised as an engine.
+    is_engine: bool,
 }
 
 impl Files {
-    /// Finds the engine that one of the descriptions fits, and sorts the modules. A shared library is preferred to a
-    /// program that has the engine linked into itself.
+    /// The first of the engines in a process; see [`Files::recognise_all`].
     pub fn recognise<'d>(descriptions: &'d [Description], modules: &[Rc<Module>]) -> Option<(&'d Description, Self)> {
-        let defined: [fn(&Module, &str) -> bool; 2] = [Module::exports, Module::defines];
-        defined.iter().find_map(|defined| {
-            descriptions.iter().find_map(|description| {
-                let condition = description.catalogue.condition.as_ref()?;
-                let engine = modules.iter().find(|m| condition.holds(&|symbol| defined(m, symbol)))?;
-                Some((description, Self::around(engine, modules)))
-            })
-        })
+        Self::recognise_all(descriptions, modules).into_iter().next()
     }
 
     /// The files of a process in which no engine is looked for, its program first; none if it has none.
     pub fn without_engine(modules: &[Rc<Module>], process: &Process) -> Option<Self> {
-        let mut files = Self { modules: modules.to_vec(), near: modules.len(), program: process.program() };
+        let mut files =
+            Self { modules: modules.to_vec(), near: modules.len(), program: process.program(), is_engine: false };
         files.modules.sort_by_key(|m| files.program.as_deref().is_none_or(|p| p != m.path()));
         (!files.modules.is_empty()).then_some(files)
     }
@@ -79,6 +75,11 @@ impl Files {
     #[must_use]
     pub fn of(self, process: &Process) -> Self {
         Self { program: process.program(), ..self }
+    }
+
+    /// Whether an engine was recognised in them.
+    pub fn is_engine(&self) -> bool {
+        self.is_engine
     }
 
     /// All files.
@@ -91,18 +92,60 @@ impl Files {
         self.program.as_deref().is_some_and(|program| program == module.path())
     }
 
-    fn around(engine: &Rc<Module>, modules: &[Rc<Module>]) -> Self {
+    /// Finds the engines that one of the descriptions fits, and sorts the modules for each. A shared library is preferred to
+    /// a program that has the engine linked into itself. Files in one folder, or that need each other, are one engine.
+    pub fn recognise_all<'d>(descriptions: &'d [Description], modules: &[Rc<Module>]) -> Vec<(&'d Description, Self)> {
+        let defined: [fn(&Module, &str) -> bool; 2] = [Module::exports, Module::defines];
+        for (defined, description) in defined.iter().flat_map(|d| descriptions.iter().map(move |of| (d, of))) {
+            let Some(condition) = description.catalogue.condition.as_ref() else { continue };
+            let is_engine = |m: &&Rc<Module>| condition.holds(&|symbol| defined(m, symbol));
+            let engines: Vec<&Rc<Module>> = modules.iter().filter(is_engine).collect();
+            let mut found: Vec<Self> = Vec::new();
+            for engine in &engines {
+                if !found.iter().any(|files| files.near().iter().any(|m| m.identity() == engine.identity())) {
+                    found.push(Self::around(engine, modules, &engines));
+                }
+            }
+            if !found.is_empty() {
+                Self::part(&mut found);
+                return found.into_iter().map(|files| (description, files)).collect();
+            }
+        }
+        Vec::new()
+    }
+
+    /// What belongs to one engine is none of another's, wherever it exports the same functions; what belongs to none is
+    /// looked through with the first, so that no function is probed twice.
+    fn part(found: &mut [Self]) {
+        let near: Vec<Vec<FileIdentity>> =
+            found.iter().map(|files| files.near().iter().map(|m| m.identity()).collect()).collect();
+        for (i, files) in found.iter_mut().enumerate() {
+            let others = |m: &Rc<Module>| near.iter().enumerate().any(|(k, n)| k != i && n.contains(&m.identity()));
+            let far = files.modules.split_off(files.near);
+            if i == 0 {
+                files.modules.extend(far.into_iter().filter(|m| !others(m)));
+            }
+        }
+    }
+
+    /// `engines` are all files that were recognised: a file in the folder of one of them is not needed by another, which may
+    /// need one of the same name.
+    fn around(engine: &Rc<Module>, modules: &[Rc<Module>], engines: &[&Rc<Module>]) -> Self {
         let folder = engine.path().parent();
         let engine_needs = engine.needed();
         let needs =
             |names: &[&str], module: &Module| file_name(module.path()).is_some_and(|name| names.contains(&name));
+        let is_at_home = |m: &Module| {
+            let of = m.path().parent();
+            of != folder && engines.iter().any(|e| e.path().parent() == of)
+        };
         let others = modules.iter().filter(|m| m.identity() != engine.identity());
-        let (near, far): (Vec<_>, Vec<_>) = others
-            .cloned()
-            .partition(|m| m.path().parent() == folder || needs(&engine_needs, m) || needs(&m.needed(), engine));
+        let (near, far): (Vec<_>, Vec<_>) = others.cloned().partition(|m| {
+            m.path().parent() == folder || !is_at_home(m) && (needs(&engine_needs, m) || needs(&m.needed(), engine))
+        });
         let near_count = near.len() + 1;
         let modules = [Rc::clone(engine)].into_iter().chain(near).chain(far).collect();
-        Self { modules, near: near_count, program: None }
+        Self { modules, near: near_count, program: None, is_engine: true }
     }
 
     /// The file that was recognised as the engine.

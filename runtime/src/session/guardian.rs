@@ -9,10 +9,12 @@
 use std::io::{self, PipeReader, PipeWriter, Read as _};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
+use profinfer_ebpf::watch::flag::HOLD;
+
 use crate::kernel::Map;
 
-/// Processes that it can wake.
-const MAX_PROCESSES: usize = 64;
+/// Processes that it can wake: as many as are watched at most.
+const MAX_PROCESSES: usize = 1024;
 /// Where descriptors are out of the way of the standard ones.
 const ASIDE: libc::c_int = 100;
 /// Its name and its command line. Ours would have it killed along with us by `pkill -9 profinfer`.
@@ -145,10 +147,13 @@ fn wait_for_end(mut pipe: PipeReader) {
 /// Empties the map; how many of its processes were held and are in `woken` now.
 fn release(held: BorrowedFd<'_>, woken: &mut [libc::pid_t; MAX_PROCESSES]) -> usize {
     let mut number = 0;
+    // First that somebody watches: who is being put into the map sees it and goes on, or is in it by now.
+    // SAFETY: the map has 4-byte keys.
+    let _first = unsafe { Map::remove(held, &0u32.to_ne_bytes()) };
     // SAFETY: the map has 4-byte keys and values.
     let _all = unsafe {
         Map::take_all(held, |pid: [u8; 4], flag: [u8; 4]| {
-            if u32::from_ne_bytes(flag) != 0 && number < MAX_PROCESSES {
+            if u32::from_ne_bytes(flag) & HOLD != 0 && number < MAX_PROCESSES {
                 woken[number] = i32::from_ne_bytes(pid);
                 number += 1;
             }

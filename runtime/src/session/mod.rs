@@ -8,7 +8,8 @@
 //! - `rows` reads a table out of the kernel and merges instances.
 //! - `stream`, `caches` keep what events that are sent one by one add up to.
 //! - `numbers` computes columns.
-//! - `watch` learns of code that is loaded later.
+//! - `names` finds processes by name.
+//! - `watch` learns of code that is loaded later, and of processes that begin.
 //! - `run` is the loop: timers, signals, ends.
 
 pub mod caches;
@@ -17,6 +18,7 @@ pub mod check;
 pub mod files;
 mod guardian;
 pub mod instance;
+pub mod names;
 pub mod numbers;
 pub mod rows;
 pub mod run;
@@ -39,6 +41,18 @@ pub enum SessionError {
     Build(#[from] profinfer_ebpf::asm::BuildError),
     #[error("no engine is to be seen in process {pid} ({comm}): {why}")]
     NoEngine { pid: u32, comm: String, why: String },
+    #[error(
+        "no process is called {names} (--wait waits for one; names are those of `ps -e`, or of the program's file)"
+    )]
+    NoName { names: String },
+    #[error(
+        "no engine is to be seen in any of the {number} processes called {names} (--wait waits for one to load it)"
+    )]
+    NoEngineNamed { names: String, number: usize },
+    #[error(
+        "{number} processes are called {names}, and at most {limit} are observed at once: give a longer name, or some with --pid"
+    )]
+    TooMany { names: String, number: usize, limit: usize },
     #[error("process {pid} ({comm}) ended while it was being attached to")]
     Gone { pid: u32, comm: String },
     #[error("process {pid} ({comm}) has no `{point}`: {why}")]
@@ -55,6 +69,11 @@ pub enum SessionError {
 }
 
 impl SessionError {
+    /// Whether it is the fault of one process.
+    pub fn is_of_target(&self) -> bool {
+        matches!(self, Self::Target(_) | Self::NoPoint { .. } | Self::NoSite { .. })
+    }
+
     /// The exit code: 3 for the target's fault, 4 for the kernel's.
     pub fn exit_code(&self) -> u8 {
         match self {

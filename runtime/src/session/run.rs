@@ -2,10 +2,11 @@
 
 mod arrivals;
 mod end;
+mod join;
 mod show;
 mod signals;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future as _;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -23,13 +24,14 @@ use super::calls::{Calls, NoCall};
 use super::check::{Checked, check};
 use super::files::{Files, Modules};
 use super::instance::Instance;
+use super::names::Names;
 use super::sites::Target;
 use super::stream::Streams;
-use super::watch::Watch;
+use super::watch::{Scope, Watch};
 use crate::engine::Description;
 use crate::kernel::Kernel;
 use crate::record::{Level, Message, Record};
-use crate::target::{Held, Process, TargetError};
+use crate::target::{FileIdentity, Held, Process, TargetError};
 
 /// How often a check or the end of open steps is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -44,6 +46,8 @@ mod gate {
 pub enum Subject {
     /// Processes that run already.
     Processes(Vec<Process>),
+    /// Those of some names, that run already or begin while we watch.
+    Named(Names),
     /// A command that stands before its first instruction.
     Command(Held),
 }
@@ -53,8 +57,10 @@ pub enum Subject {
 pub struct Settings {
     /// Ends after this time.
     pub duration: Option<Duration>,
-    /// Waits for an engine to appear in running processes.
+    /// Waits for an engine to appear in running processes, or for a process of the name to begin.
     pub wait: bool,
+    /// Processes that the observed ones begin are observed too.
+    pub follow: bool,
 }
 
 /// Takes the records of a run.
@@ -114,6 +120,8 @@ struct Observed {
     process: Process,
     exit: AsyncFd<OwnedFd>,
     alive: bool,
+    /// It was not asked for by itself: if it cannot be measured, the others still can.
+    is_one_of_many: bool,
 }
 
 impl Observed {
@@ -175,6 +183,14 @@ pub struct Run<'r> {
     over: Vec<Over>,
     /// Rows of streamed tables.
     streams: Streams,
+    /// Processes that are meant by name.
+    names: Names,
+    /// More processes than can be observed: it was said.
+    crowded: bool,
+    /// What was said of processes that are left out.
+    left_out: HashSet<String>,
+    /// Since when none of the observed processes lives.
+    deserted: Option<Instant>,
 }
 
 impl<'r> Run<'r> {
@@ -201,6 +217,10 @@ impl<'r> Run<'r> {
             interrupted: false,
             over: vec![Over::default(); plan.tables.len()],
             streams: Streams::default(),
+            names: Names::default(),
+            crowded: false,
+            left_out: HashSet::new(),
+            deserted: None,
         }
     }
 
@@ -260,11 +280,16 @@ impl<'r> Run<'r> {
         signals: &mut Signals,
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
-        let mut watch = Watch::new(self.kernel)?;
         let launched = matches!(subject, Subject::Command(_));
         self.launched = launched;
+        if let Subject::Named(names) = &subject {
+            self.names = names.clone();
+        }
+        let named = !self.names.is_empty();
+        let mut watch = Watch::new(self.kernel, Scope { births: self.settings.follow || named, execs: named })?;
         let processes = match subject {
             Subject::Processes(all) => all,
+            Subject::Named(_) => self.named()?,
             Subject::Command(held) => {
                 let process = Process::open(held.pid())?;
                 self.command = Some(held);
@@ -272,26 +297,31 @@ impl<'r> Run<'r> {
             }
         };
         for process in processes {
-            let fd = process.pidfd().try_clone_to_owned().map_err(RunError::system("wait for the process"))?;
             watch.add(process.pid(), launched)?;
-            #[expect(deprecated, reason = "the descriptor is owned and stays open as long as the watch on it")]
-            let exit = AsyncFd::new(fd).map_err(RunError::system("wait for the process"))?;
-            self.observed.push(Observed { process, exit, alive: true });
+            let at = self.put(process)?;
+            self.observed[at].is_one_of_many = named;
         }
+        let mut without = 0;
         for i in 0..self.observed.len() {
             if self.scan(i, launched)? || launched {
                 continue;
             }
+            without += 1;
             if self.observed[i].is_gone() {
                 self.observed[i].alive = false;
                 let text = self.observed[i].gone().to_string();
                 self.news.push(Message { level: Level::Warning, kind: "gone", text });
-            } else if !self.settings.wait {
+            } else if !self.settings.wait && !named {
                 let error = self.missing.remove(&self.observed[i].process.pid());
                 return Err(error.unwrap_or_else(|| self.no_engine(i)).into());
             }
         }
-        if !launched && let Some(first) = self.observed.first().filter(|_| self.observed.iter().all(|o| !o.alive)) {
+        if named && !self.settings.wait && without == self.observed.len() {
+            let names = self.names.to_string();
+            return Err(SessionError::NoEngineNamed { names, number: without }.into());
+        }
+        let gone = self.observed.first().filter(|_| !launched && self.observed.iter().all(|o| !o.alive));
+        if let Some(first) = gone.filter(|_| !named) {
             return Err(first.gone().into());
         }
         if self.instances.is_empty() {
@@ -328,7 +358,7 @@ impl<'r> Run<'r> {
                 }
                 Wake::Loaded(pids) => {
                     for pid in pids {
-                        if let Some(i) = self.observed.iter().position(|o| o.process.pid() == pid && o.alive) {
+                        if let Some(i) = self.join(pid, &mut watch, sink)? {
                             self.scan(i, true)?;
                             self.count(sink)?;
                         }
@@ -337,7 +367,15 @@ impl<'r> Run<'r> {
                 }
                 Wake::Exited(i) => {
                     self.observed[i].alive = false;
-                    if self.observed.iter().all(|o| !o.alive) {
+                    let pid = self.observed[i].process.pid();
+                    watch.remove(pid)?;
+                    self.check(sink)?;
+                    // What it computed is in the maps; of many that come and go no links stay.
+                    self.instances.iter_mut().for_each(|instance| instance.detach(pid));
+                    self.deserted = self.observed.iter().all(|o| !o.alive).then(Instant::now);
+                }
+                Wake::Deserted => {
+                    if self.is_over(&watch) {
                         reason = Some("target exited".to_owned());
                     }
                 }
@@ -363,6 +401,7 @@ impl<'r> Run<'r> {
         let streams = self.plan.tables.iter().any(|t| t.streamed) && !self.instances.is_empty();
         let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
         let tick = looks.then(|| Instant::now() + TICK);
+        let look = self.deserted.map(|since| Instant::now().max(since) + self.last_look());
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -379,6 +418,7 @@ impl<'r> Run<'r> {
             () = alarm(deadline) => Ok(Wake::Deadline),
             () = alarm(at) => Ok(Wake::Timer(timer)),
             () = alarm(tick) => Ok(Wake::Tick),
+            () = alarm(look) => Ok(Wake::Deserted),
         }
     }
 
@@ -393,55 +433,99 @@ impl<'r> Run<'r> {
                 self.instances.retain(|i| !i.pids().is_empty() || has_events(plan, i));
                 Ok(false)
             }
+            Err(RunError::Session(error)) if self.observed[index].is_one_of_many && error.is_of_target() => {
+                let text = format!("{error}: it is left out");
+                if self.left_out.insert(text.clone()) {
+                    self.news.push(Message { level: Level::Warning, kind: "left_out", text });
+                }
+                Ok(false)
+            }
             attached => attached,
         }
     }
 
     fn attach(&mut self, index: usize, loading: bool) -> Result<bool, RunError> {
         let process = &self.observed[index].process;
-        let (pid, comm) = (process.pid(), process.comm().to_owned());
+        let pid = process.pid();
+        let who = process.to_string();
         let modules = self.modules.of(process)?;
-        let engine = Files::recognise(self.descriptions, &modules).map(|(_, files)| files.of(process));
-        let has_engine = engine.is_some();
-        let other = || Files::without_engine(&modules, process).filter(|_| !self.plan.needs_engine());
-        let Some(files) = engine.or_else(other) else { return Ok(false) };
-        let target = Target::new(self.plan, files);
-        self.require_points(&target, pid, &comm)?;
+        let found = Files::recognise_all(self.descriptions, &modules);
+        let has_engine = !found.is_empty();
+        let mut found: Vec<Files> = found.into_iter().map(|(_, files)| files.of(process)).collect();
+        if !has_engine && !self.plan.needs_engine() {
+            found.extend(Files::without_engine(&modules, process));
+        }
+        let mut news = Vec::new();
+        let mut targets = Vec::new();
+        let mut lacking = None;
+        for files in found {
+            let target = Target::new(self.plan, files);
+            match self.require_points(&target, process) {
+                Ok(()) => targets.push((target.identity(self.plan), target)),
+                Err(why) => lacking = lacking.or(Some(why)),
+            }
+        }
+        // One engine of several may be there for something else.
+        match lacking {
+            Some(why) if targets.is_empty() => return Err(why.into()),
+            Some(why) => news.push(Message { level: Level::Warning, kind: "missing", text: why.to_string() }),
+            None if targets.is_empty() => return Ok(false),
+            None => {}
+        }
         self.missing.remove(&pid);
-        if let Some(error) = require_calls(self.plan, &target, pid, &comm) {
+        if let Some(error) = require_calls(self.plan, targets.iter().map(|(_, target)| target), process) {
             // It may be loaded later.
             if !self.launched && !self.settings.wait {
                 return Err(error.into());
             }
             self.missing.insert(pid, error);
         }
-        let is_there = |(id, p): (usize, &plan::Point)| p.wanted && target.facts.has(id);
-        if !self.plan.points.iter().enumerate().any(is_there) && !has_engine {
+        let has_any = |target: &Target| {
+            let is_there = |(id, p): (usize, &plan::Point)| p.wanted && target.facts.has(id);
+            self.plan.points.iter().enumerate().any(is_there)
+        };
+        if !has_engine && !targets.iter().any(|(_, target)| has_any(target)) {
             return Ok(false);
         }
-        let identity = target.identity(self.plan);
-        if self.instances.iter().any(|i| i.identity == identity && i.pids().contains(&pid)) {
-            return Ok(true);
-        }
+        let is_target = |i: &Instance| targets.iter().any(|(identity, _)| i.identity == *identity);
         // The process has loaded more of the engine since: what was attached before saw only part of it.
-        self.instances.iter_mut().for_each(|i| i.detach(pid));
+        self.instances.iter_mut().filter(|i| !is_target(i)).for_each(|i| i.detach(pid));
         // Engines load every variant of their CPU code once to try it: those never compute.
         let plan = self.plan;
         self.instances.retain(|i| !i.pids().is_empty() || has_events(plan, i));
+        self.arrivals.keep(pid, &targets.iter().map(|(_, target)| target.engine_path()).collect::<Vec<_>>());
+        let several = targets.len() > 1;
+        for (identity, target) in targets {
+            let path = target.engine_path();
+            let name = if several { path.display().to_string() } else { file_name(&path) };
+            self.attach_to((pid, &who), identity, (&target, &name), std::mem::take(&mut news), loading)?;
+        }
+        Ok(true)
+    }
+
+    /// Attaches to one engine in a process, if that is not done yet; `news` is to be said with it.
+    fn attach_to(
+        &mut self,
+        (pid, who): (u32, &str),
+        identity: Vec<FileIdentity>,
+        (target, name): (&Target, &str),
+        mut news: Vec<Message>,
+        loading: bool,
+    ) -> Result<(), RunError> {
         let at = match self.instances.iter().position(|i| i.identity == identity) {
+            Some(at) if self.instances[at].pids().contains(&pid) => return Ok(()),
             Some(at) => at,
             None => {
-                self.instances.push(Instance::new(self.plan, &target, identity, self.kernel)?);
+                self.instances.push(Instance::new(self.plan, target, identity, self.kernel)?);
                 self.checked = false;
                 self.instances.len() - 1
             }
         };
-        let attached = self.instances[at].attach(pid, &target, self.kernel)?;
+        let attached = self.instances[at].attach(pid, target, self.kernel)?;
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
-        let name = file_name(&self.instances[at].path);
-        let engine = if has_engine { format!(", engine {name}") } else { String::new() };
-        let text = format!("attached to {comm} (pid {pid}){engine}: {sites} sites");
-        let mut news = vec![Message { level: Level::Info, kind: "attached", text }];
+        let engine = if target.files.is_engine() { format!(", engine {name}") } else { String::new() };
+        let text = format!("attached to {who}{engine}: {sites} sites");
+        news.insert(0, Message { level: Level::Info, kind: "attached", text });
         for of in &target.assumed {
             let text = format!("the table of {of} was not found in {name}: the description's numbers are assumed");
             news.push(Message { level: Level::Warning, kind: "assumed", text });
@@ -455,12 +539,17 @@ impl<'r> Run<'r> {
                 news.push(Message { level: Level::Warning, kind: "missing", text });
             }
         }
+        if !target.facts.loops && self.plan.points.iter().any(|p| p.used && p.parts.is_some()) {
+            let text = "this kernel is older than Linux 6.9 and has no loops: micro-batches that are `mixed` or `verify` are \
+                        called `prefill`";
+            news.push(Message { level: Level::Warning, kind: "missing", text: text.to_owned() });
+        }
         if loading {
-            self.arrivals.put(pid, news);
+            self.arrivals.put(pid, target.engine_path(), news);
         } else {
             self.news.extend(news);
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Says which processes were attached to, of those that have computed something since or have loaded nothing more
@@ -489,8 +578,13 @@ impl<'r> Run<'r> {
     }
 
     /// A point that a clause stands on and the target lacks is an error, unless it is marked `?`.
-    fn require_points(&self, target: &Target, pid: u32, comm: &str) -> Result<(), SessionError> {
+    fn require_points(&self, target: &Target, process: &Process) -> Result<(), SessionError> {
+        let (pid, comm) = (process.pid(), process.comm());
         for (id, p) in self.plan.points.iter().enumerate() {
+            if p.wanted && p.each.is_some() && !target.facts.loops {
+                let why = "it takes a loop, which the kernel has since Linux 6.9".to_owned();
+                return Err(SessionError::NoPoint { pid, comm: comm.to_owned(), point: p.name.clone(), why });
+            }
             if p.wanted && !p.optional && p.called.is_none() && !target.facts.has(id) {
                 let symbols: Vec<&str> =
                     p.starts.iter().filter(|s| !s.optional).flat_map(|s| &s.symbols).map(String::as_str).collect();
@@ -557,9 +651,19 @@ impl<'r> Run<'r> {
 }
 
 /// Why a function that a clause stands on cannot be counted in a process; one marked `?` may be missing there.
-fn require_calls(plan: &Plan, target: &Target, pid: u32, comm: &str) -> Option<SessionError> {
-    plan.points.iter().zip(&target.calls).find_map(|(p, calls)| {
-        let Some(Err(why)) = calls else { return None };
+fn require_calls<'t>(
+    plan: &Plan,
+    targets: impl Iterator<Item = &'t Target> + Clone,
+    process: &Process,
+) -> Option<SessionError> {
+    let (pid, comm) = (process.pid(), process.comm());
+    plan.points.iter().enumerate().find_map(|(id, p)| {
+        // One file of several engines' is enough.
+        let is_there = |target: &Target| !matches!(target.calls[id], Some(Err(_)));
+        let Some(Err(why)) = targets.clone().next().and_then(|target| target.calls[id].as_ref()) else { return None };
+        if targets.clone().any(is_there) {
+            return None;
+        }
         let cure = if why.is_missing() { " (mark the point with `?` to go on without)" } else { "" };
         let needed = p.wanted && !(p.optional && why.is_missing());
         needed.then(|| SessionError::NoPoint {

@@ -109,7 +109,16 @@ impl Target {
             target::Arch::X86_64 => Arch::X86_64,
             target::Arch::Aarch64 => Arch::Aarch64,
         };
-        let facts = TargetFacts { arch, pid_namespace: own_pid_namespace(), enums, structs, available, starts, marks };
+        let facts = TargetFacts {
+            arch,
+            pid_namespace: own_pid_namespace(),
+            enums,
+            structs,
+            available,
+            starts,
+            marks,
+            loops: kernel_has_loops(),
+        };
         let named = plan.points.iter().zip(&calls).filter_map(|(p, calls)| match calls {
             Some(Ok(calls)) => Some(((p.starts.first()?.symbols.clone(), p.template), calls.clone())),
             _ => None,
@@ -217,6 +226,13 @@ fn no_site(symbol: &str, module: &Module) -> impl Fn(target::SiteError) -> Sessi
         path: module.path().display().to_string(),
         why: e.to_string(),
     }
+}
+
+/// Whether the kernel bounds loops of programs: since Linux 6.9.
+fn kernel_has_loops() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(9))
 }
 
 /// The PID namespace of this process, where it is not the machine's first one.

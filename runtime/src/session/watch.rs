@@ -1,12 +1,13 @@
-//! Learns of code that processes load later: `dlopen`, `exec`.
+//! Learns of code that processes load later (`dlopen`, `exec`), and of processes that begin.
 //!
 //! A process that we started is stopped at each such moment until everything in it is attached, so that not a single
-//! event is missed; one that was there before is never stopped.
+//! event is missed, and so is every process that it begins; one that was there before is never stopped.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use profinfer_ebpf::layout::MapId;
+use profinfer_ebpf::watch::flag;
 use tokio::io::unix::AsyncFd;
 
 use super::SessionError;
@@ -18,16 +19,30 @@ use crate::target::launch;
 
 /// Processes watched at once.
 const MAX_WATCHED: u32 = 1024;
+/// Tasks that begin at once.
+const MAX_BIRTHS: u32 = 1024;
 /// Bytes of the ring; an event takes 16.
 const RING_BYTES: u32 = 64 << 10;
 /// How long a process that was sent a SIGSTOP may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What is watched for, beside code that is loaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope {
+    /// Processes that watched ones begin.
+    pub births: bool,
+    /// Every process that begins to run another program.
+    pub execs: bool,
+}
+
 /// A watch over processes.
 pub struct Watch {
     watched: Map,
     events: AsyncFd<RingBuffer>,
-    held: HashMap<u32, bool>,
+    /// The flags of those that are known to be watched.
+    flags: HashMap<u32, u32>,
+    /// Tasks that watched processes have begun and that have not come to their first instruction, where that is watched.
+    births: Option<Map>,
     /// Once a process is held.
     guardian: Option<Guardian>,
     _links: Vec<Link>,
@@ -38,14 +53,24 @@ impl Watch {
     ///
     /// # Errors
     /// The kernel refuses a map, a program or a tracepoint.
-    pub fn new(kernel: &dyn Kernel) -> Result<Watch, SessionError> {
+    pub fn new(kernel: &dyn Kernel, scope: Scope) -> Result<Watch, SessionError> {
         let watched = kernel.create_map(&MapSpec::hash("pi_watched", 4, 4, MAX_WATCHED))?;
         let ring = kernel.create_map(&MapSpec::ring_buffer("pi_watch", RING_BYTES))?;
+        let births = match scope.births {
+            true => Some(kernel.create_map(&MapSpec::lru_hash("pi_births", 4, 4, MAX_BIRTHS))?),
+            false => None,
+        };
+        let mut programs = profinfer_ebpf::watch::programs(own_pid_namespace())?;
+        if births.is_some() {
+            let child_at = kernel.tracepoint_field("sched", "sched_process_fork", "child_pid")?;
+            programs.extend(profinfer_ebpf::watch::births(own_pid_namespace(), child_at)?);
+        }
         let mut links = Vec::new();
-        for program in profinfer_ebpf::watch::programs(own_pid_namespace())? {
+        for program in programs {
             let insns = link_maps(&program.code, |id| match id {
                 MapId::Watched => Some(watched.fd()),
                 MapId::WatchEvents => Some(ring.fd()),
+                MapId::Births => births.as_ref().map(Map::fd),
                 _ => None,
             });
             let loaded = kernel.load(&ProgramSpec {
@@ -57,11 +82,14 @@ impl Watch {
             })?;
             links.push(kernel.tracepoint(&loaded, program.tracepoint.0, program.tracepoint.1)?);
         }
+        let watching = if scope.execs { flag::ALL_EXECS } else { 0 };
+        watched.update(&0u32.to_ne_bytes(), &watching.to_ne_bytes(), Update::Any)?;
         let events = RingBuffer::new(&ring)?.watch()?;
-        Ok(Watch { watched, events, held: HashMap::new(), guardian: None, _links: links })
+        Ok(Watch { watched, events, flags: HashMap::new(), births, guardian: None, _links: links })
     }
 
-    /// Watches a process; with `hold` it is stopped whenever it loads code, until [`Watch::resume`].
+    /// Watches a process; with `hold` it is stopped whenever it loads code, and with it every process that it begins, until
+    /// [`Watch::resume`].
     ///
     /// # Errors
     /// The kernel refuses the entry.
@@ -70,9 +98,42 @@ impl Watch {
             let guardian = Guardian::new(&self.watched);
             self.guardian = Some(guardian.map_err(|source| SessionError::Io { action: "start a guardian", source })?);
         }
-        self.watched.update(&pid.to_ne_bytes(), &u32::from(hold).to_ne_bytes(), Update::Any)?;
-        self.held.insert(pid, hold);
+        let flags = if hold { flag::HOLD } else { 0 } | if self.births.is_some() { flag::FOLLOW } else { 0 };
+        self.watched.update(&pid.to_ne_bytes(), &flags.to_ne_bytes(), Update::Any)?;
+        self.flags.insert(pid, flags);
         Ok(())
+    }
+
+    /// Whether a process is watched: also one that began meanwhile, whose parent is.
+    ///
+    /// # Errors
+    /// The kernel cannot tell.
+    pub fn watches(&mut self, pid: u32) -> Result<bool, SessionError> {
+        let flags = self.watched.lookup(&pid.to_ne_bytes())?;
+        if let Some(flags) = flags.as_deref().and_then(<[u8]>::first_chunk) {
+            self.flags.insert(pid, u32::from_ne_bytes(*flags));
+        }
+        Ok(self.flags.contains_key(&pid))
+    }
+
+    /// Watches a process no more, and lets it go on.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn remove(&mut self, pid: u32) -> Result<(), SessionError> {
+        let _known = self.watched.delete(&pid.to_ne_bytes())?;
+        self.resume(pid)?;
+        self.flags.remove(&pid);
+        Ok(())
+    }
+
+    /// Whether a task is on its way of which nobody knows yet.
+    pub fn awaits_birth(&self) -> bool {
+        self.births.as_ref().is_some_and(|births| matches!(births.next_key(None), Ok(Some(_))))
+    }
+
+    fn is_held(&self, pid: u32) -> bool {
+        self.flags.get(&pid).is_some_and(|flags| flags & flag::HOLD != 0)
     }
 
     /// Waits for processes to load code. A process that is held stands still when this returns.
@@ -98,7 +159,7 @@ impl Watch {
             ready.clear_ready();
         }
         for pid in &pids {
-            if self.held.get(pid) == Some(&true) {
+            if self.watches(*pid)? && self.is_held(*pid) {
                 // If it has ended meanwhile, there is nothing to wait for.
                 let _stopped = launch::wait_stopped(*pid, STOP_TIMEOUT);
             }
@@ -111,7 +172,7 @@ impl Watch {
     /// # Errors
     /// It is not ours to resume.
     pub fn resume(&self, pid: u32) -> Result<(), SessionError> {
-        if self.held.get(&pid) == Some(&true) {
+        if self.is_held(pid) {
             match launch::resume(pid) {
                 Err(crate::target::TargetError::NoSuchProcess { .. }) | Ok(()) => {}
                 Err(e) => return Err(e.into()),
@@ -123,10 +184,20 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // No process that we stopped may stay so.
-        let held: Vec<u32> = self.held.iter().filter(|(_, hold)| **hold).map(|(pid, _)| *pid).collect();
-        for pid in held {
-            let _gone = self.watched.delete(&pid.to_ne_bytes());
+        // No process that we stopped may stay so: nor one that is being put into the map just now.
+        let _first = self.watched.delete(&0u32.to_ne_bytes());
+        let mut left = Vec::new();
+        while let Ok(Some(key)) = self.watched.next_key(None) {
+            let gone = self.watched.delete(&key);
+            left.extend(key.first_chunk().map(|pid| u32::from_ne_bytes(*pid)));
+            if gone.is_err() {
+                break;
+            }
+        }
+        let held = self.flags.iter().filter(|(_, flags)| **flags & flag::HOLD != 0).map(|(pid, _)| *pid);
+        // With one that is held all are: they are its children.
+        left.extend(held);
+        for pid in left.into_iter().filter(|_| self.guardian.is_some()) {
             let _gone = launch::resume(pid);
         }
     }

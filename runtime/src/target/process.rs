@@ -138,6 +138,16 @@ impl Process {
     }
 }
 
+/// `python3 (pid 4711)`, in a container `python3 (pid 4711, 7 in its container)`.
+impl std::fmt::Display for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.namespace_pid {
+            own if own == self.pid => write!(f, "{} (pid {})", self.comm, self.pid),
+            own => write!(f, "{} (pid {}, {own} in its container)", self.comm, self.pid),
+        }
+    }
+}
+
 impl AsFd for Process {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()

@@ -31,7 +31,8 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
     };
     looked.describe(page, COLUMN);
     functions(page, &looked);
-    let Some((description, mapped)) = Files::recognise(engines, &looked.modules) else {
+    let mut all = Files::recognise_all(engines, &looked.modules).into_iter();
+    let Some((description, mapped)) = all.next() else {
         page.entry(2, COLUMN, (Tone::Plain, "engine"), &[(Tone::Bad, "none recognised")]);
         wrong.push(format!("{}.", looked.no_engine(engines)));
         wrong.push(
@@ -47,6 +48,11 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
     let plan = survey(description)?;
     let target = Target::new(&plan, mapped);
     engine(page, description, &target);
+    for (_, files) in all {
+        let path = shown(files.engine().path());
+        let pieces = [(Tone::Plain, path.as_str()), (Tone::Faint, "(one more engine: a run attaches to it too)")];
+        page.entry(2, COLUMN, (Tone::Faint, "also"), &pieces);
+    }
     layouts(page, &target, &plan);
     tables(page, &plan, &target);
     let object = match Object::build(&plan, &target.facts) {

@@ -3,6 +3,7 @@
 //! An engine comes in several files, and tries out some that it does not keep. Each one changes what is attached; only
 //! what it is in the end is worth saying.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::record::Message;
@@ -17,15 +18,22 @@ pub(super) struct Arrivals(Vec<Arrival>);
 #[derive(Debug)]
 struct Arrival {
     pid: u32,
+    /// The engine's file.
+    engine: PathBuf,
     at: Instant,
     news: Vec<Message>,
 }
 
 impl Arrivals {
-    /// What to say of a process, in place of what was to be said before.
-    pub(super) fn put(&mut self, pid: u32, news: Vec<Message>) {
-        self.0.retain(|a| a.pid != pid);
-        self.0.push(Arrival { pid, at: Instant::now(), news });
+    /// What to say of an engine in a process, in place of what was to be said before.
+    pub(super) fn put(&mut self, pid: u32, engine: PathBuf, news: Vec<Message>) {
+        self.0.retain(|a| a.pid != pid || a.engine != engine);
+        self.0.push(Arrival { pid, engine, at: Instant::now(), news });
+    }
+
+    /// Nothing is to be said of engines in a process but of these.
+    pub(super) fn keep(&mut self, pid: u32, engines: &[PathBuf]) {
+        self.0.retain(|a| a.pid != pid || engines.contains(&a.engine));
     }
 
     /// Takes what there is to say of those that are `done`, or were last put longer ago than `quiet`.
