@@ -122,6 +122,9 @@ impl Resolver<'_> {
         if !of.ty.is_quantity() {
             return Err(mismatch(&of, &Type::Int));
         }
+        if ratio::is_fixed(&of) {
+            return ratio::bucket(of, &width, call.span).unwrap_or_else(|| Err(call.wrong(usage("bucket"))));
+        }
         let Kind::Int(n) = width.kind else {
             return Err(call.wrong(usage("bucket")));
         };

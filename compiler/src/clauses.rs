@@ -302,12 +302,11 @@ impl<'a> Clauses<'a> {
         point: PointId,
         group: &ast::Group,
         by: &[ast::Column],
-        (slots, columns, spans): (Vec<plan::Slot>, Vec<plan::OutColumn>, Vec<Span>),
+        (slots, columns, spans, mut key): (Vec<plan::Slot>, Vec<plan::OutColumn>, Vec<Span>, Vec<KeyField>),
         conditions: &Conditions,
         limit: Option<&Spanned<u64>>,
     ) -> (Table, bool) {
         let faults = self.errors.len();
-        let mut key = Vec::new();
         let keys = self.keys(point, by, &mut key);
         let mut user = None;
         for condition in &conditions.user {

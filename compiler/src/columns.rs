@@ -5,15 +5,21 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::aggs::no_number;
-use crate::faults::{HelpNear, consequence, not_yet, with_unit_hint};
+use crate::faults::{HelpNear, consequence, mismatch, not_yet, with_unit_hint};
 use crate::lower::{Lowering, cannot, index_of};
-use crate::plan::{ColumnExpr, Expr, OutColumn, Slot, SlotHow};
+use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::{ArithOp, Type, arithmetic};
 
 /// Buckets per power of two of a quantile's histogram, as a power of two.
 pub const QUANTILE_K: u32 = 5;
+
+/// Buckets of `lhist` at most.
+const MAX_BUCKETS: i64 = 1_000;
+
+/// Where a slot's number comes from: the kernel, or what user space makes of the key fields.
+type Source = (Option<Expr>, Option<UserExpr>);
 
 /// Collects the columns of one table.
 pub(crate) struct Columns<'c, 'a> {
@@ -26,6 +32,8 @@ pub(crate) struct Columns<'c, 'a> {
     uniform: bool,
     /// Where each column is written.
     spans: Vec<Span>,
+    /// What user space makes numbers of.
+    key: Vec<KeyField>,
     /// The operand at hand is the gap of what it says.
     gap: bool,
 }
@@ -45,13 +53,14 @@ impl<'c, 'a> Columns<'c, 'a> {
             columns: Vec::new(),
             uniform,
             spans: Vec::new(),
+            key: Vec::new(),
             gap: false,
         }
     }
 
-    /// The slots, the columns, and where each of these is written.
-    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>, Vec<Span>) {
-        (self.slots, self.columns, self.spans)
+    /// The slots, the columns, where each of these is written, and the key fields that they need.
+    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>, Vec<Span>, Vec<KeyField>) {
+        (self.slots, self.columns, self.spans, self.key)
     }
 
     fn push(&mut self, column: OutColumn, c: &ast::Column) {
@@ -267,7 +276,18 @@ impl<'c, 'a> Columns<'c, 'a> {
                     _ => return Err(usage("hist(x), hist(x, k=2)")),
                 };
                 let of = self.operand(&of.value)?;
-                let slot = self.hist_slot(&of, k)?;
+                let slot = self.hist_slot(&of, SlotHow::Hist(k))?;
+                Ok((ColumnExpr::Hist(slot), of.ty))
+            }
+            "lhist" => {
+                let [of, range, width] = args else { return Err(usage(LHIST)) };
+                let is_width = width.name.as_ref().is_some_and(|n| n.node == "width");
+                let (true, ExprKind::Range(from, to)) = (of.name.is_none() && is_width, &range.value.kind) else {
+                    return Err(usage(LHIST));
+                };
+                let of = self.operand(&of.value)?;
+                let linear = self.linear(&of.ty, [from, to, &width.value], span)?;
+                let slot = self.hist_slot(&of, SlotHow::Linear(linear))?;
                 Ok((ColumnExpr::Hist(slot), of.ty))
             }
             "quantile" => match args {
@@ -295,19 +315,27 @@ impl<'c, 'a> Columns<'c, 'a> {
                 let [of, against] = args else { return Err(usage("slope(y, x)")) };
                 let of = self.operand(&of.value)?;
                 let gap = std::mem::take(&mut self.gap);
-                let against = self.operand(&against.value)?;
-                if std::mem::take(&mut self.gap) || gap || of.ty == Type::Ratio || against.ty == Type::Ratio {
-                    return Err(not_yet("the slope of a gap or a ratio", span));
+                let x = self.operand(&against.value)?;
+                if std::mem::take(&mut self.gap) {
+                    return Err(Diagnostic::error("PI0306", "`gap` is no axis to measure along")
+                        .at(against.value.span, "the second argument of `slope`")
+                        .help("usage: slope(gap(y), x): the gap is what rises"));
                 }
-                let ty = arithmetic(ArithOp::Div, &of.ty, &against.ty).unwrap_or(Type::Ratio);
-                let [of, against] = [of, against].map(|e| self.lowering.close(&e, self.point));
+                let Some(ty) = arithmetic(ArithOp::Div, &of.ty, &x.ty) else {
+                    return Err(Diagnostic::error("PI0302", format!("a slope of {} over {}", of.ty, x.ty))
+                        .at(span, "units do not go together"));
+                };
+                let ((y, derived), (against, against_derived)) = (self.source(&of)?, self.source(&x)?);
                 let slot = Slot {
                     how: SlotHow::Slope,
-                    of: Some(of?),
+                    of: y,
                     nullable: true,
-                    fixed: false,
-                    against: Some(against?),
-                    gap: false,
+                    fixed: of.ty == Type::Ratio,
+                    against,
+                    against_fixed: x.ty == Type::Ratio,
+                    derived,
+                    against_derived,
+                    gap,
                 };
                 Ok((ColumnExpr::Slope(index_of(&mut self.slots, slot)), ty))
             }
@@ -324,11 +352,11 @@ impl<'c, 'a> Columns<'c, 'a> {
     ) -> Result<usize, Diagnostic> {
         let [of] = args else { return Err(usage()) };
         let of = self.resolver.expr(&of.value, Scope::clause(self.point), None)?;
-        if !of.ty.is_kernel_number() || of.stage() == Stage::User {
+        if !of.ty.is_kernel_number() || (of.stage() == Stage::User && !reads_text(&of)) {
             return Err(cannot(&of));
         }
-        let expr = self.lowering.close(&of, self.point)?;
-        Ok(self.slot(how, Some(expr), true))
+        let (of, derived) = self.source(&of)?;
+        Ok(index_of(&mut self.slots, Slot { how, of, nullable: true, derived, ..Slot::count() }))
     }
 
     fn quantile_slot(&mut self, args: &[ast::CallArg], span: Span) -> Result<(Type, usize), Diagnostic> {
@@ -338,7 +366,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                 .help("usage: quantile(x, 0.5, 0.99)"));
         };
         let of = self.operand(&of.value)?;
-        let slot = self.hist_slot(&of, QUANTILE_K)?;
+        let slot = self.hist_slot(&of, SlotHow::Hist(QUANTILE_K))?;
         Ok((of.ty, slot))
     }
 
@@ -367,9 +395,6 @@ impl<'c, 'a> Columns<'c, 'a> {
                     .help("usage: gap(x): its difference to the event before with the same key"));
             };
             let of = self.operand(&of.value)?;
-            if of.ty == Type::Ratio {
-                return Err(not_yet("the gap of a ratio", e.span));
-            }
             self.gap = true;
             return Ok(of);
         }
@@ -377,12 +402,11 @@ impl<'c, 'a> Columns<'c, 'a> {
         if of.ty.is_quantity() && of.stage() != Stage::User {
             return Ok(of);
         }
-        if of.ty == Type::Bool && of.stage() != Stage::User {
+        if of.ty == Type::Bool && (of.stage() != Stage::User || reads_text(&of)) {
             return Ok(Typed { ty: Type::Int, ..of });
         }
         if of.ty.is_quantity() && reads_text(&of) {
-            return Err(not_yet("an aggregation over a number found in a name", e.span)
-                .help("make it a key: < count() by layer >"));
+            return Ok(of);
         }
         if matches!(of.ty, Type::Str(_) | Type::Enum(_)) {
             return Err(Diagnostic::error("PI0307", format!("{} cannot be added up", of.ty))
@@ -393,43 +417,94 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     fn slot(&mut self, how: SlotHow, of: Option<Expr>, nullable: bool) -> usize {
-        index_of(&mut self.slots, Slot { how, of, nullable, fixed: false, against: None, gap: false })
+        index_of(&mut self.slots, Slot { how, of, nullable, ..Slot::count() })
+    }
+
+    /// Where a number comes from. What is made of a name is computed in user space, from key fields.
+    fn source(&mut self, of: &Typed) -> Result<Source, Diagnostic> {
+        if !reads_text(of) || of.stage() != Stage::User {
+            return Ok((Some(self.lowering.close(of, self.point)?), None));
+        }
+        let derived = self.lowering.user(of, self.point, &mut self.key, true).map_err(|d| match d.code {
+            "PI0316" => Diagnostic::error("PI0317", "a name and a number of each single event cannot be added up together")
+                .at(of.span, "the name is looked at in user space, once for each row")
+                .help("put what is made of the name into where ( … ), or behind `by`: < sum(dur) by layer >"),
+            _ => d,
+        })?;
+        Ok((None, Some(derived)))
+    }
+
+    /// The range of `lhist` and its width, in the unit of the values.
+    fn linear(&mut self, ty: &Type, [from, to, width]: [&ast::Expr; 3], span: Span) -> Result<Linear, Diagnostic> {
+        let number = |e: &ast::Expr| {
+            let value = self.resolver.expr(e, Scope::constant(), None)?;
+            match value.kind {
+                Kind::Int(n) if value.ty == *ty => Ok((n as f64, n)),
+                Kind::Int(n) if *ty == Type::Ratio && value.ty == Type::Int => Ok((n as f64, n)),
+                Kind::Float(x) if value.ty == *ty => Ok((x, 0)),
+                _ => Err(mismatch(&Typed { span: e.span, ..value }, ty)),
+            }
+        };
+        let ((from_real, lo), (to_real, hi), (width_real, step)) = (number(from)?, number(to)?, number(width)?);
+        let fault = |text: String, label: &str| Diagnostic::error("PI0323", text).at(span, label);
+        if !(from_real < to_real && width_real > 0.0) {
+            return Err(fault("the range of `lhist` holds nothing".to_owned(), "from the smaller to the larger, in steps above 0")
+                .help(format!("usage: {LHIST}")));
+        }
+        let steps = (to_real - from_real) / width_real;
+        if steps.round() > MAX_BUCKETS as f64 {
+            return Err(fault(format!("{} buckets are too many", steps.round()), "at most 1,000 of them")
+                .help("take a larger width, or hist(x, k=2), whose buckets grow with the values"));
+        }
+        let whole = match ty {
+            Type::Ratio => (steps - steps.round()).abs() < 1e-6,
+            _ => hi.checked_sub(lo).is_some_and(|range| range % step == 0),
+        };
+        let buckets = steps.round() as u32;
+        if !whole || buckets == 0 {
+            return Err(fault("the range of `lhist` is no multiple of its width".to_owned(), "the last bucket would be a smaller one")
+                .help("end it at the start of a bucket: 0ms..10ms, width=2ms"));
+        }
+        if *ty != Type::Ratio {
+            return Ok(Linear { lo, hi, buckets });
+        }
+        let one = FIXED_ONE as f64;
+        // What the kernel multiplies stays below 2^63.
+        if (to_real - from_real) * f64::from(buckets) >= one / 2.0 || from_real.abs().max(to_real.abs()) >= one / 2.0 {
+            return Err(fault("the range of `lhist` is too large".to_owned(), "ratios are below 2147483648"));
+        }
+        Ok(Linear { lo: (from_real * one).round() as i64, hi: (to_real * one).round() as i64, buckets })
     }
 
     /// A slot for `of`, and where it may be absent a count of the events in which it is not.
     fn number_slot(&mut self, how: SlotHow, of: &Typed) -> Result<(usize, Option<usize>), Diagnostic> {
         let nullable = may_be_absent(of);
-        let expr = self.lowering.close(of, self.point)?;
+        let (expr, derived) = self.source(of)?;
         let fixed = of.ty == Type::Ratio;
         let gap = std::mem::take(&mut self.gap);
-        let slot = Slot { how, of: Some(expr), nullable: nullable || gap, fixed, against: None, gap };
+        let slot = Slot { how, of: expr, nullable: nullable || gap, fixed, derived, gap, ..Slot::count() };
         let present = Slot { how: SlotHow::Present, fixed: false, ..slot.clone() };
         let slot = index_of(&mut self.slots, slot);
         let present = (nullable || gap || self.uniform).then(|| index_of(&mut self.slots, present));
         Ok((slot, present))
     }
 
-    fn hist_slot(&mut self, of: &Typed, k: u32) -> Result<usize, Diagnostic> {
-        if of.ty == Type::Ratio {
-            return Err(not_yet("a histogram of ratios", of.span));
-        }
-        let expr = self.lowering.close(of, self.point)?;
+    fn hist_slot(&mut self, of: &Typed, how: SlotHow) -> Result<usize, Diagnostic> {
+        let (expr, derived) = self.source(of)?;
         let gap = std::mem::take(&mut self.gap);
-        let slot = Slot {
-            how: SlotHow::Hist(k),
-            of: Some(expr),
-            nullable: may_be_absent(of) || gap,
-            fixed: false,
-            against: None,
-            gap,
-        };
+        let nullable = may_be_absent(of) || gap;
+        let fixed = of.ty == Type::Ratio;
+        let slot = Slot { how, of: expr, nullable, fixed, derived, gap, ..Slot::count() };
         Ok(index_of(&mut self.slots, slot))
     }
 }
 
+/// How `lhist` is used.
+const LHIST: &str = "lhist(x, 0ms..10ms, width=1ms)";
+
 /// Whether a number is found in a text.
 fn reads_text(e: &Typed) -> bool {
-    matches!(e.kind, Kind::NumberAfter(..) | Kind::Select(..)) || e.children().into_iter().any(reads_text)
+    e.is_kernel_text() || e.children().into_iter().any(reads_text)
 }
 
 /// A histogram or a curve: many numbers.

@@ -3,7 +3,7 @@
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::{Catalogue, Template};
-use crate::faults::{not_yet, told_at};
+use crate::faults::told_at;
 use crate::plan::{
     self, Accum, Capture, CaptureValue, Check, Expr, Gate, KeyField, KeySource, Point, Series, UserExpr,
 };
@@ -315,7 +315,9 @@ impl<'a> Lowering<'a> {
                         .help("multiply rather than divide: (dur > 2 * x), not (dur / x > 2)"));
                 }
                 if is_fixed(e) {
-                    return Err(not_yet("a ratio of the target as a key", e.span));
+                    return Err(Diagnostic::error("PI0316", "a ratio as a key would need a row for every event")
+                        .at(e.span, "hardly ever twice the same")
+                        .help(format!("round it down: bucket({e}, 0.1)")));
                 }
                 let source = KeySource::Number(self.close(e, point)?);
                 let owner = if e.name.is_some() { e.owner() } else { None };

@@ -384,6 +384,12 @@ pub struct Slot {
     pub fixed: bool,
     /// What it is held against (a slope's other axis).
     pub against: Option<Expr>,
+    /// Whether that is a ratio.
+    pub against_fixed: bool,
+    /// What user space makes of the key fields, where `of` is that: the kernel counts the events of each key.
+    pub derived: Option<UserExpr>,
+    /// The same for `against`.
+    pub against_derived: Option<UserExpr>,
     /// Whether not `of` itself is kept but its difference to the event before with the same key, process and context.
     pub gap: bool,
 }
@@ -403,6 +409,8 @@ pub enum SlotHow {
     Max,
     /// Histogram with 2^k buckets per power of two.
     Hist(u32),
+    /// Histogram with buckets of one width.
+    Linear(Linear),
     /// The last one that is not absent. In streamed tables only, as are those that follow.
     Last,
     /// The different values.
@@ -413,7 +421,36 @@ pub enum SlotHow {
     Slope,
 }
 
+/// A range cut into buckets of one width. What is below has a bucket of its own, and so has what is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Linear {
+    /// The lowest value of the first bucket.
+    pub lo: i64,
+    /// One above the highest value of the last.
+    pub hi: i64,
+    /// How many buckets are between.
+    pub buckets: u32,
+}
+
+impl Linear {
+    /// How many buckets there are, with those below and above.
+    pub fn all(self) -> u32 {
+        self.buckets + 2
+    }
+
+    /// The width, where that is whole.
+    pub fn width(self) -> Option<i64> {
+        let range = self.hi.wrapping_sub(self.lo);
+        (range % i64::from(self.buckets) == 0).then_some(range / i64::from(self.buckets))
+    }
+}
+
 impl SlotHow {
+    /// Whether it is a histogram.
+    pub fn is_histogram(self) -> bool {
+        matches!(self, Self::Hist(_) | Self::Linear(_))
+    }
+
     /// Whether the kernel cannot keep it in a row: the table's events are sent one by one.
     pub fn is_streamed(self) -> bool {
         matches!(self, Self::Last | Self::Distinct | Self::Lru | Self::Slope)
@@ -421,6 +458,21 @@ impl SlotHow {
 }
 
 impl Slot {
+    /// A slot that counts events.
+    pub fn count() -> Self {
+        Self {
+            how: SlotHow::Count,
+            of: None,
+            nullable: false,
+            fixed: false,
+            against: None,
+            against_fixed: false,
+            derived: None,
+            against_derived: None,
+            gap: false,
+        }
+    }
+
     /// What is sent of an event for it, in a streamed table.
     pub fn values(&self) -> impl Iterator<Item = &Expr> {
         self.of.iter().chain(&self.against)

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::display::{Carried, Gathered, Kernel, User, definitions, duration};
 use crate::plan::{
-    Action, Capture, CaptureValue, ColumnExpr, Expr, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table,
+    Action, Capture, CaptureValue, ColumnExpr, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table,
     UserExpr, View,
 };
 use crate::typed::PointId;
@@ -206,7 +206,7 @@ fn defined(name: &str, ty: &Type, value: &str) -> String {
 
 fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
-    let user = |expr| User { fields: &t.key, expr }.to_string();
+    let user = |expr: &UserExpr| User { fields: &t.key, expr }.to_string();
     out.head(&format!("table {}: {}", t.name, plan.points[t.point].name));
     if t.adds_to == index && t.shown_with != index {
         out.line("beside", &format!("the columns of the first `{}`", plan.tables[t.shown_with].name));
@@ -239,7 +239,7 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
                 }
                 None => "in a map ".to_owned(),
             };
-            format!("{place}  v{i} = {}", slot(s, &kernel))
+            format!("{place}  v{i} = {}", slot(s, &kernel, &user))
         }),
     );
     out.lines(
@@ -253,7 +253,8 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
         }),
     );
     let mut found = Vec::new();
-    t.user.iter().chain(t.keys.iter().map(|k| &k.value)).for_each(|e| definitions(e, &mut found));
+    let derived = t.slots.iter().flat_map(|s| s.derived.iter().chain(&s.against_derived));
+    t.user.iter().chain(t.keys.iter().map(|k| &k.value)).chain(derived).for_each(|e| definitions(e, &mut found));
     out.lines("where", found.into_iter().map(|(name, e)| format!("{name} = {}", user(e))));
     out.lines(
         "columns",
@@ -277,8 +278,12 @@ fn key_field(plan: &Plan, point: PointId, k: &KeyField) -> String {
     }
 }
 
-fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
-    let mut of = s.of.as_ref().map_or_else(String::new, kernel);
+fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String, user: &dyn Fn(&UserExpr) -> String) -> String {
+    let value = |of: &Option<Expr>, derived: &Option<UserExpr>| match derived {
+        Some(derived) => user(derived),
+        None => of.as_ref().map_or_else(String::new, kernel),
+    };
+    let mut of = value(&s.of, &s.derived);
     if s.gap {
         of = format!("the gap of {of}");
     }
@@ -292,15 +297,22 @@ fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
         SlotHow::Last => format!("last {of}{skipped}"),
         SlotHow::Distinct => format!("the different {of}"),
         SlotHow::Lru => format!("depths of {of} in a stack of least recent use"),
-        SlotHow::Slope => format!("line through {of} over {}", s.against.as_ref().map_or_else(String::new, kernel)),
+        SlotHow::Slope => format!("line through {of} over {}", value(&s.against, &s.against_derived)),
         SlotHow::Hist(0) => format!("histogram of {of}, 1 bucket per power of two{skipped}"),
         SlotHow::Hist(k) => format!("histogram of {of}, {} buckets per power of two{skipped}", 1u32 << k),
+        SlotHow::Linear(l) => {
+            let bound = |n: i64| if s.fixed { (n as f64 / FIXED_ONE as f64).to_string() } else { n.to_string() };
+            format!("histogram of {of}, {} even buckets from {} to {}{skipped}", l.buckets, bound(l.lo), bound(l.hi))
+        }
     }
 }
 
 /// Bytes of a part of the value; none if it has a map of its own.
 fn slot_bytes(s: &Slot) -> Option<u32> {
     match s.how {
+        // The kernel only counts.
+        _ if s.derived.is_some() => Some(8),
+        SlotHow::Linear(linear) => Some(8 * linear.all()),
         SlotHow::Hist(0) => Some(INLINE_HIST),
         SlotHow::Hist(_) => None,
         _ => Some(8),

@@ -336,7 +336,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
         rows.swapped = table.cleared;
         for (s, slot) in table.slots.iter().enumerate() {
-            if matches!(slot.how, SlotHow::Hist(k) if k > 0) {
+            if matches!(slot.how, SlotHow::Hist(k) if k > 0) && slot.derived.is_none() {
                 let entries = (kernel_rows(table) * BUCKETS_PER_ROW).clamp(4096, 131_072) as u32;
                 let name = format!("h{s}_{}", table.name);
                 let buckets = maps.add(MapId::Hist(t, s), &name, MapKind::Hash, (l.key_size + 8, 8), entries);

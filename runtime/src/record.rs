@@ -72,8 +72,10 @@ pub enum Quantity {
     HistDuration,
     /// … or [`Quantity::Bytes`] …
     HistBytes,
-    /// … or a plain number.
+    /// … or a plain number …
     HistNumber,
+    /// … or a ratio: the bounds of its buckets are in units of 2⁻³².
+    HistRatio,
 }
 
 /// A row.
@@ -107,9 +109,9 @@ pub enum Value {
 /// A bucket of a histogram: values `v` with `lo <= v < hi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// Lowest value in it; `i64::MIN` for the bucket of all negative values.
+    /// Lowest value in it; `i64::MIN` where there is no lower bound.
     pub lo: i64,
-    /// One above the highest value in it.
+    /// One above the highest value in it; `i64::MAX` where there is no upper bound.
     pub hi: i64,
     /// How many.
     pub n: u64,

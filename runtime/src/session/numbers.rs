@@ -4,9 +4,9 @@ use std::cmp::Ordering;
 
 use indexmap::IndexMap;
 use profinfer_compiler::QUANTILE_K;
-use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, SlotHow, SortBy, Table};
+use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, Slot, SlotHow, SortBy, Table};
 use profinfer_compiler::types::{ArithOp, Type};
-use profinfer_ebpf::layout::bucket_range;
+use profinfer_ebpf::layout::{bucket_range, linear_bucket_range};
 
 use super::rows::{Key, Rows, SlotValue};
 use crate::record::{Bucket, Column, Quantity, Row, Value};
@@ -44,6 +44,7 @@ pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
         let quantity = match (&c.value, quantity(&c.ty)) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
+            (ColumnExpr::Hist(_), _) if c.ty == Type::Ratio => Quantity::HistRatio,
             (ColumnExpr::Hist(_), _) => Quantity::HistNumber,
             (ColumnExpr::Share(..), _) => Quantity::Share,
             (_, q) => q,
@@ -202,7 +203,13 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
             _ => Number::Absent,
         },
         ColumnExpr::Slope(i) => match &slots[*i] {
-            SlotValue::Line(line) => line.slope().map_or(Number::Absent, Number::Float),
+            SlotValue::Line(line) => {
+                // Where an axis is a ratio, its numbers are fixed-point ones.
+                let unit = |fixed: bool| if fixed { FIXED_ONE as f64 } else { 1.0 };
+                let slot = &table.slots[*i];
+                let slope = line.slope().map(|s| s / unit(slot.fixed) * unit(slot.against_fixed));
+                slope.map_or(Number::Absent, Number::Float)
+            }
             _ => Number::Absent,
         },
         ColumnExpr::Hist(_) | ColumnExpr::Lru(_) => Number::Absent,
@@ -250,26 +257,31 @@ fn arithmetic(op: ArithOp, a: Number, b: Number) -> Number {
     }
 }
 
-/// The buckets of a slot in ascending order, with their power of two's division.
-fn buckets(slot: usize, table: &Table, slots: &[SlotValue]) -> (u32, Vec<(u64, u64)>) {
-    let k = match table.slots[slot].how {
-        SlotHow::Hist(k) => k,
-        _ => 0,
-    };
+/// The buckets of a slot in ascending order.
+fn buckets(slot: usize, slots: &[SlotValue]) -> Vec<(u64, u64)> {
     let mut all: Vec<(u64, u64)> = match &slots[slot] {
         SlotValue::Buckets(b) => b.iter().map(|(b, n)| (*b, *n)).filter(|(_, n)| *n > 0).collect(),
         _ => Vec::new(),
     };
     all.sort_unstable();
-    (k, all)
+    all
+}
+
+/// The values `lo..hi` of a bucket of a slot.
+fn range_of(bucket: u64, slot: &Slot) -> (i64, i64) {
+    match slot.how {
+        SlotHow::Linear(linear) => linear_bucket_range(bucket, linear),
+        SlotHow::Hist(k) => bucket_range(bucket, k),
+        _ => bucket_range(bucket, 0),
+    }
 }
 
 fn histogram(slot: usize, table: &Table, slots: &[SlotValue]) -> Value {
-    let (k, all) = buckets(slot, table, slots);
     Value::Hist(
-        all.into_iter()
+        buckets(slot, slots)
+            .into_iter()
             .map(|(b, n)| {
-                let (lo, hi) = bucket_range(b, k);
+                let (lo, hi) = range_of(b, &table.slots[slot]);
                 Bucket { lo, hi, n }
             })
             .collect(),
@@ -278,7 +290,7 @@ fn histogram(slot: usize, table: &Table, slots: &[SlotValue]) -> Value {
 
 /// The value below which a share `p` of all lies: the middle of the bucket in which it does.
 fn quantile(slot: usize, p: f64, table: &Table, slots: &[SlotValue]) -> Number {
-    let (k, all) = buckets(slot, table, slots);
+    let all = buckets(slot, slots);
     let total: u64 = all.iter().map(|(_, n)| n).sum();
     if total == 0 {
         return Number::Absent;
@@ -288,9 +300,13 @@ fn quantile(slot: usize, p: f64, table: &Table, slots: &[SlotValue]) -> Number {
     for (b, n) in all {
         seen += n;
         if seen >= rank {
-            let (lo, hi) = bucket_range(b, k);
+            let (lo, hi) = range_of(b, &table.slots[slot]);
             // The highest value in it is hi - 1; of all negative values nothing more is known.
-            return Number::Int(if lo == i64::MIN { -1 } else { lo + (hi - 1 - lo) / 2 });
+            let value = if lo == i64::MIN { -1 } else { lo + (hi - 1 - lo) / 2 };
+            return match table.slots[slot].fixed {
+                true => Number::Float(value as f64 / FIXED_ONE as f64),
+                false => Number::Int(value),
+            };
         }
     }
     Number::Absent

@@ -67,7 +67,7 @@ fn cell(value: &Value, quantity: Quantity) -> io::Result<String> {
         Value::Float(_) => String::new(),
         Value::Text(text) => field(text),
         Value::Bool(truth) => truth.to_string(),
-        Value::Hist(buckets) => quoted(&json::histogram(buckets)?),
+        Value::Hist(buckets) => quoted(&json::histogram(buckets, quantity)?),
         Value::Curve(shares) => quoted(&json::curve(shares)?),
     })
 }

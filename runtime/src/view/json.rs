@@ -30,8 +30,8 @@ pub(super) fn line(record: &Record) -> io::Result<Vec<u8>> {
 }
 
 /// A histogram as it stands in a JSON row.
-pub(super) fn histogram(buckets: &[Bucket]) -> io::Result<String> {
-    String::from_utf8(to_json(&Histogram(buckets))?).map_err(io::Error::other)
+pub(super) fn histogram(buckets: &[Bucket], quantity: Quantity) -> io::Result<String> {
+    String::from_utf8(to_json(&Histogram(buckets, quantity))?).map_err(io::Error::other)
 }
 
 /// A curve as it stands in a JSON row.
@@ -171,26 +171,36 @@ impl Serialize for Cell<'_> {
             Value::Float(_) => serializer.serialize_none(),
             Value::Text(text) => serializer.serialize_str(text),
             Value::Bool(truth) => serializer.serialize_bool(*truth),
-            Value::Hist(buckets) => Histogram(buckets).serialize(serializer),
+            Value::Hist(buckets) => Histogram(buckets, self.quantity).serialize(serializer),
             Value::Curve(shares) => shares.serialize(serializer),
         }
     }
 }
 
-struct Histogram<'a>(&'a [Bucket]);
+struct Histogram<'a>(&'a [Bucket], Quantity);
 
 impl Serialize for Histogram<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
+        #[serde(untagged)]
+        enum Bound {
+            Whole(i64),
+            Ratio(f64),
+        }
+        #[derive(serde::Serialize)]
         struct Bounds {
-            lo: Option<i64>,
-            hi: Option<i64>,
+            lo: Option<Bound>,
+            hi: Option<Bound>,
             n: u64,
         }
+        let bound = |n| match self.1 {
+            Quantity::HistRatio => Bound::Ratio(value::ratio_bound(n)),
+            _ => Bound::Whole(n),
+        };
         let mut buckets = serializer.serialize_seq(Some(self.0.len()))?;
         for Bucket { lo, hi, n } in self.0.iter().copied() {
-            let lo = (lo != i64::MIN).then_some(lo);
-            let hi = (hi != i64::MAX).then_some(hi);
+            let lo = (lo != i64::MIN).then(|| bound(lo));
+            let hi = (hi != i64::MAX).then(|| bound(hi));
             buckets.serialize_element(&Bounds { lo, hi, n })?;
         }
         buckets.end()
