@@ -1,12 +1,16 @@
 //! Columns: aggregations to slots of the kernel's value, arithmetic between them to user space.
 
+use std::collections::HashSet;
+
 use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::aggs::no_number;
+use crate::events::not_alone;
 use crate::faults::{HelpNear, consequence, mismatch, not_yet, with_unit_hint};
-use crate::lower::{Lowering, cannot, index_of};
+use crate::joined::{Draft, DraftKind, names_one};
+use crate::lower::{Lowering, Want, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
@@ -21,6 +25,18 @@ const MAX_BUCKETS: i64 = 1_000;
 /// Where a slot's number comes from: the kernel, or what user space makes of the key fields.
 type Source = (Option<Expr>, Option<UserExpr>);
 
+/// The columns of one table.
+pub(crate) struct Collected {
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) columns: Vec<OutColumn>,
+    /// Where each column is written.
+    pub(crate) spans: Vec<Span>,
+    /// Key fields that slots need.
+    pub(crate) key: Vec<KeyField>,
+    /// Columns that are made of others, by their place.
+    pub(crate) drafts: Vec<(usize, Draft)>,
+}
+
 /// Collects the columns of one table.
 pub(crate) struct Columns<'c, 'a> {
     resolver: &'c Resolver<'a>,
@@ -30,6 +46,10 @@ pub(crate) struct Columns<'c, 'a> {
     columns: Vec<OutColumn>,
     /// Every sum has a count of its own, so that groups of one table lie alike whatever may be absent in them.
     uniform: bool,
+    /// Names of columns of the same table.
+    names: HashSet<String>,
+    /// Columns that are made of others.
+    drafts: Vec<(usize, Draft)>,
     /// Where each column is written.
     spans: Vec<Span>,
     /// What user space makes numbers of.
@@ -44,6 +64,7 @@ impl<'c, 'a> Columns<'c, 'a> {
         lowering: &'c mut Lowering<'a>,
         point: PointId,
         uniform: bool,
+        names: HashSet<String>,
     ) -> Self {
         Self {
             resolver,
@@ -52,15 +73,18 @@ impl<'c, 'a> Columns<'c, 'a> {
             slots: Vec::new(),
             columns: Vec::new(),
             uniform,
+            names,
+            drafts: Vec::new(),
             spans: Vec::new(),
             key: Vec::new(),
             gap: false,
         }
     }
 
-    /// The slots, the columns, where each of these is written, and the key fields that they need.
-    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>, Vec<Span>, Vec<KeyField>) {
-        (self.slots, self.columns, self.spans, self.key)
+    /// All that was collected.
+    pub(crate) fn finish(self) -> Collected {
+        let Self { slots, columns, spans, key, drafts, .. } = self;
+        Collected { slots, columns, spans, key, drafts }
     }
 
     fn push(&mut self, column: OutColumn, c: &ast::Column) {
@@ -90,6 +114,12 @@ impl<'c, 'a> Columns<'c, 'a> {
                 };
                 self.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) }, c);
             }
+            return Ok(());
+        }
+        if names_one(&c.expr, &|name| self.is_column(name)) {
+            let (value, draft) = self.made_of_columns(&c.expr)?;
+            self.drafts.push((self.columns.len(), draft));
+            self.push(OutColumn { name, ty: Type::Absent, value }, c);
             return Ok(());
         }
         let (value, ty) = self.column(&c.expr)?;
@@ -133,45 +163,62 @@ impl<'c, 'a> Columns<'c, 'a> {
         Ok(())
     }
 
+    /// Whether a name is that of a column of the same table. A constant of the script comes first, and a field never
+    /// stands outside of an aggregation.
+    fn is_column(&self, name: &str) -> bool {
+        self.names.contains(name) && !self.resolver.constants.contains_key(name)
+    }
+
+    /// A column that is made of others, and of what its unit is made.
+    fn made_of_columns(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Draft), Diagnostic> {
+        let span = e.span;
+        if !names_one(e, &|name| self.is_column(name)) {
+            let (value, ty) = self.column(e)?;
+            if value.is_picture() {
+                return Err(not_a_number(span));
+            }
+            return Ok((value, Draft { kind: DraftKind::Known(ty), span }));
+        }
+        match &e.kind {
+            ExprKind::Name(name) => Ok((ColumnExpr::Column(name.clone()), Draft::named(name, span))),
+            ExprKind::Paren(inner) => self.made_of_columns(inner),
+            ExprKind::Unary(UnaryOp::Neg, inner) => {
+                let (value, draft) = self.made_of_columns(inner)?;
+                Ok((ColumnExpr::Neg(Box::new(value)), Draft { kind: DraftKind::Neg(Box::new(draft)), span }))
+            }
+            ExprKind::Binary(op, a, b) => {
+                let op = operation(*op, span)?;
+                let ((va, da), (vb, db)) = (self.made_of_columns(a)?, self.made_of_columns(b)?);
+                let draft = Draft { kind: DraftKind::Arith(op, Box::new([da, db])), span };
+                Ok((ColumnExpr::Arith(op, Box::new([va, vb])), draft))
+            }
+            _ => Err(Diagnostic::error("PI0311", "a column is a number, not a condition").at(span, "here")),
+        }
+    }
+
     fn column(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Type), Diagnostic> {
         match &e.kind {
             ExprKind::Paren(inner) => self.column(inner),
             ExprKind::Unary(UnaryOp::Neg, inner) => {
                 let (value, ty) = self.column(inner)?;
-                if is_picture(&value) {
+                if value.is_picture() {
                     return Err(not_a_number(e.span));
                 }
                 Ok((ColumnExpr::Neg(Box::new(value)), ty))
             }
             ExprKind::Binary(op, a, b) => {
-                let op = match op {
-                    BinaryOp::Add => ArithOp::Add,
-                    BinaryOp::Sub => ArithOp::Sub,
-                    BinaryOp::Mul => ArithOp::Mul,
-                    BinaryOp::Div => ArithOp::Div,
-                    BinaryOp::Rem => ArithOp::Rem,
-                    _ => {
-                        return Err(Diagnostic::error("PI0311", "a column is a number, not a condition")
-                            .at(e.span, "a comparison")
-                            .help("put the condition into where ( … )"));
-                    }
-                };
+                let op = operation(*op, e.span)?;
                 let ((va, ta), (vb, tb)) = (self.column(a)?, self.column(b)?);
-                if is_picture(&va) || is_picture(&vb) {
+                if va.is_picture() || vb.is_picture() {
                     return Err(not_a_number(e.span));
                 }
-                let ty = arithmetic(op, &ta, &tb).ok_or_else(|| {
-                    let d = Diagnostic::error("PI0302", format!("`{}` of {ta} and {tb}", op.symbol()))
-                        .at(e.span, "units do not go together")
-                        .note(a.span, ta.to_string())
-                        .note(b.span, tb.to_string());
-                    with_unit_hint(d, &ta, &tb)
-                })?;
+                let ty = units(op, (&ta, a.span), (&tb, b.span), e.span)?;
                 Ok((ColumnExpr::Arith(op, Box::new([va, vb])), ty))
             }
             ExprKind::Call { name, args } if AGGREGATES.contains(&name.node.as_str()) => {
                 self.aggregate(&name.node, args, e.span)
             }
+            ExprKind::Call { name, .. } if name.node == "print" => Err(not_alone(e.span)),
             ExprKind::Call { name, .. } if LATER.contains(&name.node.as_str()) => {
                 Err(not_yet(&format!("`{}`", name.node), e.span))
             }
@@ -425,10 +472,12 @@ impl<'c, 'a> Columns<'c, 'a> {
         if !reads_text(of) || of.stage() != Stage::User {
             return Ok((Some(self.lowering.close(of, self.point)?), None));
         }
-        let derived = self.lowering.user(of, self.point, &mut self.key, true).map_err(|d| match d.code {
-            "PI0316" => Diagnostic::error("PI0317", "a name and a number of each single event cannot be added up together")
-                .at(of.span, "the name is looked at in user space, once for each row")
-                .help("put what is made of the name into where ( … ), or behind `by`: < sum(dur) by layer >"),
+        let derived = self.lowering.user(of, self.point, &mut self.key, Want::Hidden).map_err(|d| match d.code {
+            "PI0316" => {
+                Diagnostic::error("PI0317", "a name and a number of each single event cannot be added up together")
+                    .at(of.span, "the name is looked at in user space, once for each row")
+                    .help("put what is made of the name into where ( … ), or behind `by`: < sum(dur) by layer >")
+            }
             _ => d,
         })?;
         Ok((None, Some(derived)))
@@ -448,8 +497,11 @@ impl<'c, 'a> Columns<'c, 'a> {
         let ((from_real, lo), (to_real, hi), (width_real, step)) = (number(from)?, number(to)?, number(width)?);
         let fault = |text: String, label: &str| Diagnostic::error("PI0323", text).at(span, label);
         if !(from_real < to_real && width_real > 0.0) {
-            return Err(fault("the range of `lhist` holds nothing".to_owned(), "from the smaller to the larger, in steps above 0")
-                .help(format!("usage: {LHIST}")));
+            return Err(fault(
+                "the range of `lhist` holds nothing".to_owned(),
+                "from the smaller to the larger, in steps above 0",
+            )
+            .help(format!("usage: {LHIST}")));
         }
         let steps = (to_real - from_real) / width_real;
         if steps.round() > MAX_BUCKETS as f64 {
@@ -462,8 +514,11 @@ impl<'c, 'a> Columns<'c, 'a> {
         };
         let buckets = steps.round() as u32;
         if !whole || buckets == 0 {
-            return Err(fault("the range of `lhist` is no multiple of its width".to_owned(), "the last bucket would be a smaller one")
-                .help("end it at the start of a bucket: 0ms..10ms, width=2ms"));
+            return Err(fault(
+                "the range of `lhist` is no multiple of its width".to_owned(),
+                "the last bucket would be a smaller one",
+            )
+            .help("end it at the start of a bucket: 0ms..10ms, width=2ms"));
         }
         if *ty != Type::Ratio {
             return Ok(Linear { lo, hi, buckets });
@@ -507,12 +562,34 @@ fn reads_text(e: &Typed) -> bool {
     e.is_kernel_text() || e.children().into_iter().any(reads_text)
 }
 
-/// A histogram or a curve: many numbers.
-fn is_picture(e: &ColumnExpr) -> bool {
-    matches!(e, ColumnExpr::Hist(_) | ColumnExpr::Lru(_))
+/// The arithmetic of an operator between columns.
+fn operation(op: BinaryOp, span: Span) -> Result<ArithOp, Diagnostic> {
+    Ok(match op {
+        BinaryOp::Add => ArithOp::Add,
+        BinaryOp::Sub => ArithOp::Sub,
+        BinaryOp::Mul => ArithOp::Mul,
+        BinaryOp::Div => ArithOp::Div,
+        BinaryOp::Rem => ArithOp::Rem,
+        _ => {
+            return Err(Diagnostic::error("PI0311", "a column is a number, not a condition")
+                .at(span, "a comparison")
+                .help("put the condition into where ( … )"));
+        }
+    })
 }
 
-fn not_a_number(span: Span) -> Diagnostic {
+/// The type of `a op b` of two columns, each with its place.
+pub(crate) fn units(op: ArithOp, a: (&Type, Span), b: (&Type, Span), span: Span) -> Result<Type, Diagnostic> {
+    arithmetic(op, a.0, b.0).ok_or_else(|| {
+        let d = Diagnostic::error("PI0302", format!("`{}` of {} and {}", op.symbol(), a.0, b.0))
+            .at(span, "units do not go together")
+            .note(a.1, a.0.to_string())
+            .note(b.1, b.0.to_string());
+        with_unit_hint(d, a.0, b.0)
+    })
+}
+
+pub(crate) fn not_a_number(span: Span) -> Diagnostic {
     Diagnostic::error("PI0311", "a histogram or a curve is no number to compute with")
         .at(span, "here")
         .help("use sum(x), avg(x) or quantile(x, 0.5)")

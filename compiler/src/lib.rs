@@ -5,12 +5,14 @@
 //! 1. [`catalogue`] reads an engine description: structs, enums, points (once per engine).
 //! 2. [`modules`] puts a script and what it imports together to one program.
 //! 3. `params` gives parameters their values, so that everything after can fold them.
-//! 4. `probes` and `aggs` put points and columns in the places of their names.
+//! 4. `probes` and `aggs` put points and columns in the places of their names, `prints` reads the texts of `print`.
 //! 5. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
 //!    and `fold` for constants.
 //! 6. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
 //! 7. `columns` turns aggregations into slots of a row.
-//! 8. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
+//!    What is made of other columns by name gets its unit from `joined`, when all are there.
+//! 8. `clauses` puts patterns, conditions, keys and columns together to tables, `events` what is done at each event,
+//!    `actions` what is done with tables when.
 //! 9. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
 //!
 //! [`print::plan`] shows a plan as text, with `display` for its expressions.
@@ -25,14 +27,17 @@ pub mod compile;
 pub mod described;
 mod display;
 pub mod eval;
+mod events;
 mod faults;
 mod fold;
+mod joined;
 mod lower;
 pub mod modules;
 pub mod params;
 pub mod pattern;
 pub mod plan;
 pub mod print;
+mod prints;
 mod probes;
 mod ratio;
 pub mod resolve;

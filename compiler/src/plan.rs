@@ -229,6 +229,9 @@ pub enum Expr {
     Element(usize),
     /// The fixed-point number that these bits of a single-precision float are: see [`FIXED_ONE`].
     Float32(Box<Expr>),
+    /// How many whole steps of so many parts (the first) of a whole (the second) a fixed-point number has, rounded down;
+    /// absent where the number times the second leaves 64 bits.
+    Steps(Box<Expr>, i64, i64),
     /// Process id.
     Pid,
     /// Thread id.
@@ -313,6 +316,9 @@ pub struct Table {
     pub columns: Vec<OutColumn>,
     /// Whether its events are sent one by one, and its rows kept by user space.
     pub streamed: bool,
+    /// What is done at each event, if it is no table at all: then nothing is gathered. Its `keys` are what is known of the
+    /// event.
+    pub each: Option<Each>,
     /// The context of an event, where a slot needs it: what its process is not enough to tell apart.
     pub context: Option<Expr>,
     /// Rows it may have.
@@ -321,6 +327,24 @@ pub struct Table {
     pub cleared: bool,
     /// Where its group stands.
     pub span: Span,
+}
+
+/// What is done at each event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Each {
+    /// A record of it goes into the stream.
+    Print(Vec<PrintPart>),
+    /// `show`, `clear`, `exit`, as one step.
+    Act(Vec<Action>),
+}
+
+/// A part of what is printed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PrintPart {
+    /// Text of the script.
+    Text(String),
+    /// A key, by its index.
+    Key(usize),
 }
 
 /// Part of a key in the kernel.
@@ -511,12 +535,31 @@ pub enum ColumnExpr {
     Share(usize, Option<usize>),
     /// The slot per second of wall time; absent as [`Slot`](Self::Slot) is.
     Rate(usize, Option<usize>),
+    /// The column of that name in the same table, in whichever group of it.
+    Column(String),
     /// A constant.
     Const(f64),
     /// Arithmetic.
     Arith(ArithOp, Box<[ColumnExpr; 2]>),
     /// Minus.
     Neg(Box<ColumnExpr>),
+}
+
+impl ColumnExpr {
+    /// Whether it is made of other columns.
+    pub fn names_columns(&self) -> bool {
+        match self {
+            Self::Column(_) => true,
+            Self::Arith(_, ab) => ab.iter().any(Self::names_columns),
+            Self::Neg(a) => a.names_columns(),
+            _ => false,
+        }
+    }
+
+    /// A histogram or a curve: many numbers.
+    pub fn is_picture(&self) -> bool {
+        matches!(self, Self::Hist(_) | Self::Lru(_))
+    }
 }
 
 /// Something done in user space.
@@ -580,11 +623,22 @@ pub struct Timer {
 impl Plan {
     /// Whether any table is shown by the script itself.
     pub fn shows(&self, table: usize) -> bool {
-        self.begin
-            .iter()
-            .chain(&self.end)
-            .chain(self.timers.iter().flat_map(|t| &t.actions))
-            .any(|a| matches!(a, Action::Show(s) if s.table == table))
+        self.actions().any(|a| matches!(a, Action::Show(s) if s.table == table))
+    }
+
+    /// All that is done, at whatever time.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        let at_events = self.tables.iter().filter_map(|t| match &t.each {
+            Some(Each::Act(actions)) => Some(actions),
+            _ => None,
+        });
+        let at_times = self.timers.iter().map(|t| &t.actions);
+        [&self.begin, &self.end].into_iter().chain(at_times).chain(at_events).flatten()
+    }
+
+    /// What is shown as a table of its own: of groups with one name, the first.
+    pub fn shown_tables(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.tables.len()).filter(|t| self.tables[*t].shown_with == *t && self.tables[*t].each.is_none())
     }
 
     /// The groups of columns that stand side by side in the table called as this one is.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::display::{Carried, Gathered, Kernel, User, definitions, duration};
 use crate::plan::{
-    Action, Capture, CaptureValue, ColumnExpr, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table,
-    UserExpr, View,
+    Action, Capture, CaptureValue, ColumnExpr, Each, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, PrintPart, Slot,
+    SlotHow, SortBy, Table, UserExpr, View,
 };
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
@@ -90,6 +90,10 @@ impl Out {
             return;
         }
         self.head(when);
+        self.action_lines(plan, actions);
+    }
+
+    fn action_lines(&mut self, plan: &Plan, actions: &[Action]) {
         for action in actions {
             match action {
                 Action::Show(show) => {
@@ -207,7 +211,12 @@ fn defined(name: &str, ty: &Type, value: &str) -> String {
 fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
     let user = |expr: &UserExpr| User { fields: &t.key, expr }.to_string();
-    out.head(&format!("table {}: {}", t.name, plan.points[t.point].name));
+    let what = match &t.each {
+        None => "table",
+        Some(Each::Print(_)) => "print",
+        Some(Each::Act(_)) => "at each",
+    };
+    out.head(&format!("{what} {}: {}", t.name, plan.points[t.point].name));
     if t.adds_to == index && t.shown_with != index {
         out.line("beside", &format!("the columns of the first `{}`", plan.tables[t.shown_with].name));
     } else if t.shown_with != index {
@@ -263,6 +272,20 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
             format!("{}: {} = {}{finished}", c.name, word(&c.ty), c.value)
         }),
     );
+    match &t.each {
+        None => {}
+        Some(Each::Print(parts)) => {
+            let part = |p: &PrintPart| match p {
+                PrintPart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+                PrintPart::Key(i) => format!("{{{}}}", t.keys[*i].name),
+            };
+            out.line("text", &format!("{:?}", parts.iter().map(part).collect::<String>()));
+        }
+        Some(Each::Act(actions)) => out.action_lines(plan, actions),
+    }
+    if t.each.is_some() {
+        return out.line("sent", "every event, one by one");
+    }
     let cleared = if t.cleared && !t.streamed { ", in two maps to be swapped" } else { "" };
     if t.streamed {
         out.line("sent", "every event, one by one; rows are kept in user space");

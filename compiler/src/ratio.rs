@@ -7,7 +7,7 @@ use profinfer_lang::span::Span;
 use crate::plan::FIXED_ONE;
 use crate::resolve::Resolved;
 use crate::typed::{Kind, Typed};
-use crate::types::{ArithOp, CmpOp, Type};
+use crate::types::{ArithOp, Type};
 
 /// Whether it is a fixed-point number.
 pub(crate) fn is_fixed(e: &Typed) -> bool {
@@ -89,24 +89,12 @@ pub(crate) fn bucket(of: Typed, width: &Typed, span: Span) -> Option<Resolved> {
     // width = p / q
     let divisor = greatest_common(steps as i64, DIGITS);
     let (p, q) = (steps as i64 / divisor, DIGITS / divisor);
-    let unit = p.checked_mul(FIXED_ONE)?;
+    p.checked_mul(FIXED_ONE * 2)?;
     let int = |kind| Typed::new(kind, Type::Int, span);
-    let constant = |n| int(Kind::Int(n));
-    let arith = |op, a, b| int(Kind::Arith(op, Box::new([a, b])));
-    let number = Typed { ty: Type::Int, name: None, ..of };
-    let scaled = arith(ArithOp::Mul, number.clone(), constant(q));
-    // The remainder has the sign of what is divided.
-    let rest = arith(ArithOp::Rem, scaled.clone(), constant(unit));
-    let rest = arith(ArithOp::Rem, arith(ArithOp::Add, rest, constant(unit)), constant(unit));
-    let index = arith(ArithOp::Div, arith(ArithOp::Sub, scaled, rest), constant(unit));
-    // Beyond this the product would not fit.
-    let bound = i64::MAX / q;
-    let within = |op, n| Typed::new(Kind::Cmp(op, Box::new([number.clone(), constant(n)])), Type::Bool, span);
-    let fits = Kind::And(Box::new([within(CmpOp::Lt, bound), within(CmpOp::Gt, -bound)]));
-    let absent = Typed::new(Kind::Absent, Type::Absent, span);
-    let index = int(Kind::If(Box::new([Typed::new(fits, Type::Bool, span), index, absent])));
-    let kind = Kind::Arith(ArithOp::Div, Box::new([arith(ArithOp::Mul, index, constant(p)), constant(q)]));
-    Some(Ok(Typed::new(kind, Type::Ratio, span)))
+    let arith = |op, a, n| Kind::Arith(op, Box::new([a, int(Kind::Int(n))]));
+    let steps = int(Kind::Steps(Box::new(of), p, q));
+    let parts = if p == 1 { steps } else { int(arith(ArithOp::Mul, steps, p)) };
+    Some(Ok(Typed::new(arith(ArithOp::Div, parts, q), Type::Ratio, span)))
 }
 
 fn greatest_common(a: i64, b: i64) -> i64 {

@@ -55,6 +55,16 @@ pub mod counter {
     pub const POINTS: u32 = 3;
 }
 
+/// The gate's positions: see [`counter::GATE`].
+pub mod gate {
+    /// Nothing counts yet.
+    pub const SHUT: u64 = 0;
+    /// All is attached.
+    pub const COUNTING: u64 = 1;
+    /// What has begun is counted to its end.
+    pub const NO_NEW_STEP: u64 = 2;
+}
+
 /// Counter words of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PointCounter {

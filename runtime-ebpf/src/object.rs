@@ -286,7 +286,9 @@ fn args_of(plan: &Plan, e: &Expr, point: PointId, start: usize) -> u8 {
         Expr::Load { base, index, .. } => {
             args_of(plan, base, point, start) | index.as_ref().map_or(0, |(i, _)| args_of(plan, i, point, start))
         }
-        Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) => args_of(plan, a, point, start),
+        Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) | Expr::Float32(a) | Expr::Steps(a, ..) => {
+            args_of(plan, a, point, start)
+        }
         Expr::Arith(_, ab) | Expr::Cmp(_, ab) | Expr::And(ab) | Expr::Or(ab) => all(ab.as_slice()),
         Expr::If(c) => all(c.as_slice()),
         Expr::First(es) => all(es),

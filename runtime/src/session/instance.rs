@@ -171,6 +171,11 @@ impl Instance {
         self.counters.store_u64(counter::GATE as usize, value);
     }
 
+    /// The gate's position.
+    pub fn gate(&self) -> u64 {
+        self.counters.load_u64(counter::GATE as usize)
+    }
+
     /// Says that no step can have been cut by attaching.
     pub fn set_all_known(&self) {
         self.counters.store_u64(counter::ALL_KNOWN as usize, 1);

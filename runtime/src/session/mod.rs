@@ -4,12 +4,14 @@
 //! - `sites` finds in them what a plan needs: words of enums, layouts, instructions to probe.
 //! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
 //! - `check` holds the engine's layout against the first events.
+//! - `events` are those at which something is done, `stream` keeps rows of tables whose events come one by one.
 //! - `rows` reads a table out of the kernel and merges instances.
 //! - `numbers` computes columns.
 //! - `watch` learns of code that is loaded later.
 //! - `run` is the loop: timers, signals, ends.
 
 pub mod check;
+pub mod events;
 pub mod files;
 mod guardian;
 pub mod instance;

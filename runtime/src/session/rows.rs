@@ -160,12 +160,7 @@ fn fields(key: &[u8], table: &Table, layout: &TableLayout, facts: &TargetFacts) 
 }
 
 /// What each slot's number and its other axis are, where user space finds them in a kernel key.
-pub(super) fn derived(
-    key: &[u8],
-    table: &Table,
-    layout: &TableLayout,
-    facts: &TargetFacts,
-) -> Vec<[Option<i64>; 2]> {
+pub(super) fn derived(key: &[u8], table: &Table, layout: &TableLayout, facts: &TargetFacts) -> Vec<[Option<i64>; 2]> {
     let fields = fields(key, table, layout, facts);
     let counts = |name: &str| facts.enums.get(name).map(|words| words.len() as i64);
     let number = |e: &Option<UserExpr>, fixed: bool| {

@@ -12,13 +12,14 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use profinfer_compiler::plan::Plan;
-use profinfer_ebpf::layout::PointCounter;
+use profinfer_ebpf::layout::{PointCounter, gate};
 use tokio::io::unix::AsyncFd;
 
 use self::arrivals::Arrivals;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
+use super::events::Events;
 use super::files::{Files, Modules};
 use super::instance::Instance;
 use super::sites::Target;
@@ -32,12 +33,6 @@ use crate::target::{Held, Process, TargetError};
 /// How often a check or the end of open steps is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The gate's positions; see [`profinfer_ebpf::layout::counter::GATE`].
-mod gate {
-    pub(super) const COUNTING: u64 = 1;
-    pub(super) const NO_NEW_STEP: u64 = 2;
-}
-
 /// What is to be observed.
 pub enum Subject {
     /// Processes that run already.
@@ -45,6 +40,10 @@ pub enum Subject {
     /// A command that stands before its first instruction.
     Command(Held),
 }
+
+/// How long an event waits before it is printed, so that those of other threads and processes that came before it are
+/// there.
+const HOLD: Duration = Duration::from_millis(10);
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -171,6 +170,10 @@ pub struct Run<'r> {
     over: Vec<Over>,
     /// Rows of streamed tables.
     streams: Streams,
+    /// Events at which something is done.
+    events: Events,
+    /// When it is time to look at what came through the ring.
+    next_tick: Instant,
 }
 
 impl<'r> Run<'r> {
@@ -196,6 +199,8 @@ impl<'r> Run<'r> {
             interrupted: false,
             over: vec![Over::default(); plan.tables.len()],
             streams: Streams::default(),
+            events: Events::new(plan),
+            next_tick: now,
         }
     }
 
@@ -292,6 +297,7 @@ impl<'r> Run<'r> {
             self.say(sink, Level::Info, "waiting", "waiting for an engine to be loaded".to_owned())?;
         }
         self.started = Instant::now();
+        self.events.begin();
         self.since.fill(self.started);
         self.count(sink)?;
         let begin = self.plan.begin.clone();
@@ -316,8 +322,12 @@ impl<'r> Run<'r> {
                 Wake::ShowAll => self.show_all(sink)?,
                 Wake::Resized => sink.resized(),
                 Wake::Tick => {
+                    self.next_tick = Instant::now() + TICK;
                     self.drain();
                     self.check(sink)?;
+                    if self.happen(HOLD, sink)? || self.instances.iter().any(|i| i.gate() == gate::NO_NEW_STEP) {
+                        reason = Some("exit".to_owned());
+                    }
                 }
                 Wake::Loaded(pids) => {
                     for pid in pids {
@@ -355,7 +365,8 @@ impl<'r> Run<'r> {
         let deadline = self.settings.duration.map(|d| self.started + d);
         let streams = self.plan.tables.iter().any(|t| t.streamed) && !self.instances.is_empty();
         let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
-        let tick = looks.then(|| Instant::now() + TICK);
+        // However often something else wakes us.
+        let tick = looks.then(|| self.next_tick.min(Instant::now() + TICK));
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -370,8 +381,9 @@ impl<'r> Run<'r> {
             pids = watch.next() => Ok(Wake::Loaded(pids?)),
             i = exited => Ok(Wake::Exited(i.map_err(RunError::system("wait for the process"))?)),
             () = alarm(deadline) => Ok(Wake::Deadline),
-            () = alarm(at) => Ok(Wake::Timer(timer)),
+            // Before timers: one that is always due must not keep it from its turn.
             () = alarm(tick) => Ok(Wake::Tick),
+            () = alarm(at) => Ok(Wake::Timer(timer)),
         }
     }
 
@@ -454,7 +466,10 @@ impl<'r> Run<'r> {
             if self.launched {
                 instance.set_all_known();
             }
-            instance.set_gate(gate::COUNTING);
+            // An `exit` at an event may have narrowed it already.
+            if instance.gate() == gate::SHUT {
+                instance.set_gate(gate::COUNTING);
+            }
         }
         for message in std::mem::take(&mut self.news) {
             sink.record(&Record::Message(message)).map_err(RunError::Output)?;

@@ -92,6 +92,7 @@ fn layers() -> Table {
 
 fn silent_end() -> End {
     End {
+        at_events: vec![],
         duration_ns: 12_345_678_901,
         reason: "target exited".to_owned(),
         hits: BTreeMap::from([
