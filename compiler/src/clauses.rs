@@ -426,6 +426,7 @@ impl<'a> Clauses<'a> {
                             .note(*at, "the first group")
                             .help("groups of one table have the same keys, and either the same columns (rows are added up) or columns of other names (they stand side by side)");
                         self.errors.push(d);
+                        self.broken.insert(into.node.clone());
                     }
                     (None, Some(_)) => {
                         self.errors.push(twice(&into.node, into.span).help("a table without a name has its point's"));
@@ -510,8 +511,11 @@ fn same_shape(a: &Table, b: &Table) -> bool {
 }
 
 fn same_keys(a: &Table, b: &Table) -> bool {
-    let keys = |t: &Table| t.keys.iter().map(|k| (k.name.clone(), k.ty.clone())).collect::<Vec<_>>();
-    keys(a) == keys(b)
+    let alike = |a: &OutKey, b: &OutKey| {
+        // What is always absent in one of them may be anything in the other.
+        a.name == b.name && (a.ty == b.ty || a.ty == Type::Absent || b.ty == Type::Absent)
+    };
+    a.keys.len() == b.keys.len() && a.keys.iter().zip(&b.keys).all(|(a, b)| alike(a, b))
 }
 
 fn aggregate_among_keys(k: &ast::Column) -> Option<Diagnostic> {

@@ -39,8 +39,13 @@ impl Number {
 
 /// The heads of a table's keys and columns, those of its groups side by side.
 pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
-    let keys = groups.first().into_iter().flat_map(|(t, _)| &t.keys);
-    let keys = keys.map(|k| Column { name: k.name.clone(), quantity: quantity(&k.ty), error: None });
+    let first = groups.first().into_iter().flat_map(|(t, _)| t.keys.iter().enumerate());
+    let keys = first.map(|(i, k)| {
+        // A key may be absent throughout one group and something in another.
+        let types = groups.iter().filter_map(|(t, _)| t.keys.get(i)).map(|k| &k.ty);
+        let ty = types.clone().find(|ty| **ty != Type::Absent).unwrap_or(&k.ty);
+        Column { name: k.name.clone(), quantity: quantity(ty), error: None }
+    });
     let columns = groups.iter().flat_map(|(t, _)| &t.columns).map(|c| {
         let quantity = match (&c.value, quantity(&c.ty)) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
@@ -138,7 +143,8 @@ fn totals(table: &Table, rows: &Rows) -> Vec<i64> {
 
 /// Tables whose first key is a number go by it; others by their first column, largest first.
 fn default_sort(table: &Table) -> (SortBy, bool) {
-    let by_key = table.keys.first().is_some_and(|k| matches!(k.ty, Type::Int | Type::Duration | Type::Bytes));
+    let by_key =
+        table.keys.first().is_some_and(|k| matches!(k.ty, Type::Int | Type::Duration | Type::Bytes | Type::Ratio));
     if by_key { (SortBy::Key(0), false) } else { (SortBy::Column(0), true) }
 }
 
