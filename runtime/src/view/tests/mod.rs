@@ -6,6 +6,7 @@ mod html;
 mod json;
 mod live;
 mod plain;
+mod prints;
 mod terminal;
 
 use std::collections::BTreeMap;
