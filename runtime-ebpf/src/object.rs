@@ -115,7 +115,7 @@ const MAX_THREADS: u32 = 4_096;
 /// Series whose last event is kept.
 const MAX_SERIES: u32 = 4_096;
 /// Bytes of the ring of events: some hundred thousand of them, read several times a second.
-const RING_BYTES: u32 = 8 << 20;
+pub const RING_BYTES: u32 = 8 << 20;
 /// Rows at least where they are put together in user space.
 const HIDDEN_ROWS: u64 = 16_384;
 /// Buckets of a fine histogram per row, at the most that is planned for.

@@ -132,6 +132,7 @@ fn ratios_are_counted_as_they_are_printed(kind: Kind) {
                        lo = min(gap(weight)), hi = max(gap(weight)), gaps = hist(gap(weight)) into user >
         on moe_route < n = count() by w = bucket(weight, 0.1) into tenths >
         on moe_route < n = count() by w = bucket(weight, 0.25) into quarters >
+        on moe_route < n = count() by w = bucket(if(weight > 0.5, weight, -0.13), 0.1) into signed >
     ";
     let report = lab.trace(&mut engine, script, 6);
     let weights: Vec<f64> =
@@ -178,6 +179,8 @@ fn ratios_are_counted_as_they_are_printed(kind: Kind) {
             assert_eq!(whole(row, "n"), n, "{table} {row}");
         }
     }
+    let below = report.table("signed").rows.iter().find(|r| r["w"] == -0.2).map(|r| whole(r, "n"));
+    assert_eq!(below, Some(weights.iter().filter(|w| **w <= 0.5).count() as u64), "-0.13 is above -0.2");
     let mut sorted = weights.clone();
     sorted.sort_by(f64::total_cmp);
     let quarter = sorted[sorted.len().div_ceil(4) - 1];
