@@ -81,3 +81,23 @@ fn monotonic() -> u64 {
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_wait_for_those_before_them() {
+        let now = monotonic();
+        let mut events = Events { told: vec![0; 2], ..Events::default() };
+        let later = now + 3_600_000_000_000;
+        for (time, table) in [(now - 5, 0), (now - 9, 1), (later, 0), (now - 5, 1)] {
+            events.waiting.push(Happened { time, table, keys: Vec::new() });
+        }
+        assert!(events.due(Duration::from_secs(3600)).is_empty(), "all of them are too young");
+        let due: Vec<_> = events.due(Duration::ZERO).iter().map(|e| (now - e.time, e.table)).collect();
+        assert_eq!(due, [(9, 1), (5, 0), (5, 1)], "by time, those of one time as they came");
+        assert_eq!(events.told, [1, 2]);
+        assert_eq!(events.waiting.len(), 1);
+    }
+}

@@ -248,6 +248,17 @@ mod tests {
     }
 
     #[test]
+    fn the_last_is_the_one_that_ended_last_whichever_came_first() {
+        let keys: Keys = Arc::from(Vec::new());
+        let mut last = SlotValue::Last(None);
+        for (time, value) in [(20, 7), (30, 8), (10, 9)] {
+            let event = Event { process: 1, context: ABSENT, time, keys: &keys };
+            add(&mut last, SlotHow::Last, value, None, &event);
+        }
+        assert_eq!(last, SlotValue::Last(Some((30, 8))));
+    }
+
+    #[test]
     fn processes_do_not_share_a_cache() {
         let mut depths = LruDepths::default();
         for process in [1, 2, 1, 2] {
