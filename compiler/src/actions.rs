@@ -6,7 +6,7 @@ use profinfer_lang::span::Spanned;
 
 use crate::clauses::{Clauses, without_blanks};
 use crate::faults::{HelpNear, consequence, mismatch, not_yet};
-use crate::plan::{Action, ColumnExpr, OutColumn, Show, SortBy, View};
+use crate::plan::{Action, OutColumn, Show, SortBy, View};
 use crate::resolve::Scope;
 use crate::typed::{Kind, Typed};
 use crate::types::Type;
@@ -63,7 +63,7 @@ impl Clauses<'_> {
         if let Some(t) = self.tables.iter().find(|t| t.keys.iter().any(|k| has(&k.name))) {
             return Err(d.help(format!("it is a key of `{}`, and a table is shown whole: show {0}", t.name)));
         }
-        let names = self.tables.iter().map(|t| t.name.as_str());
+        let names = self.tables.iter().filter(|t| t.each.is_none()).map(|t| t.name.as_str());
         Err(d.help_near(&name.node, names, "name a table with `into`: < count() by op into ops >"))
     }
 
@@ -184,8 +184,7 @@ fn view(word: &ast::Ident) -> Result<View, Diagnostic> {
 
 /// Whether a column's cells are numbers.
 fn is_number(column: &OutColumn) -> bool {
-    let is_picture = matches!(column.value, ColumnExpr::Hist(_) | ColumnExpr::HitRates(_));
-    !is_picture && !matches!(column.ty, Type::Str(_) | Type::Enum(_) | Type::Bool)
+    !column.value.is_picture() && !matches!(column.ty, Type::Str(_) | Type::Enum(_) | Type::Bool)
 }
 
 /// The formats of `to`, by the ends of file names.

@@ -7,6 +7,7 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::columns::may_be_absent;
+use crate::events::not_alone;
 use crate::faults::{HelpNear, consequence, is_consequence, mismatch, not_yet, told_at, told_within};
 use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
@@ -113,6 +114,7 @@ impl Resolver<'_> {
                 .at(span, "here")
                 .help("usage: hist(gap(x)), avg(gap(x)): x less that of the event before with the same key")),
             (n, _) if AGGREGATES.contains(&n) => Err(aggregate(n, span)),
+            ("print", _) => Err(not_alone(span)),
             (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),
@@ -124,6 +126,9 @@ impl Resolver<'_> {
         let (of, width) = (self.expr(of, call.scope, None)?, self.expr(width, call.scope, None)?);
         if !of.ty.is_quantity() {
             return Err(mismatch(&of, &Type::Int));
+        }
+        if ratio::is_fixed(&of) {
+            return ratio::bucket(of, &width, call.span).unwrap_or_else(|| Err(call.wrong(usage("bucket"))));
         }
         let Kind::Int(n) = width.kind else {
             return Err(call.wrong(usage("bucket")));

@@ -11,12 +11,14 @@ use profinfer_lang::span::{Span, Spanned};
 
 use crate::added;
 use crate::aggs;
-use crate::columns::Columns;
+use crate::columns::{Collected, Columns};
 use crate::compile::{DEFAULT_LIMIT, last_word};
 use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
-use crate::lower::Lowering;
+use crate::joined::{ColumnNames, Draft};
+use crate::lower::{Lowering, Want};
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
+use crate::prints::is_print;
 use crate::probes::{self, Spot};
 use crate::resolve::{AGGREGATES, Resolver, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
@@ -42,6 +44,12 @@ pub(crate) struct Clauses<'a> {
     by_name: HashMap<String, usize>,
     /// How many names of a kind (`ggml_op`, `ggml_op_2`, …) are taken for certain: there may be thousands.
     taken: HashMap<String, u64>,
+    /// What is done at events: for all tables to be there it is read after them.
+    pub(crate) at_events: Vec<(usize, ast::Body)>,
+    /// Columns that are made of others, by table and place: what they are is told when all are there.
+    pub(crate) drafts: Vec<((usize, usize), Draft)>,
+    /// What columns of each table may name.
+    column_names: ColumnNames,
     pub(crate) errors: Vec<Diagnostic>,
     pub(crate) warnings: Vec<Diagnostic>,
     /// Names of tables that are not there, or not whole, for faults that have been told.
@@ -56,10 +64,18 @@ pub(crate) struct Clauses<'a> {
 
 /// The conditions of a clause, by where they are decided.
 #[derive(Default)]
-struct Conditions {
-    open: Vec<plan::Expr>,
-    close: Vec<plan::Expr>,
-    user: Vec<Typed>,
+pub(crate) struct Conditions {
+    pub(crate) open: Vec<plan::Expr>,
+    pub(crate) close: Vec<plan::Expr>,
+    pub(crate) user: Vec<Typed>,
+}
+
+/// Both conditions, as far as they are there.
+pub(crate) fn both(a: Option<UserExpr>, b: Option<UserExpr>) -> Option<UserExpr> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(UserExpr::And(Box::new([a, b]))),
+        (a, b) => a.or(b),
+    }
 }
 
 impl<'a> Clauses<'a> {
@@ -83,6 +99,9 @@ impl<'a> Clauses<'a> {
             tables: Vec::new(),
             by_name: HashMap::new(),
             taken: HashMap::new(),
+            at_events: Vec::new(),
+            drafts: Vec::new(),
+            column_names: ColumnNames::of(clauses),
             errors,
             warnings: Vec::new(),
             broken: HashSet::new(),
@@ -143,11 +162,15 @@ impl<'a> Clauses<'a> {
         let conditions = self.conditions(point, at, filter);
         for (i, group) in clause.body.groups.iter().enumerate() {
             match &group.kind {
+                GroupKind::Columns { columns, by, .. } if columns.iter().any(is_print) => {
+                    self.prints(point, group, (columns, by), &conditions);
+                }
                 GroupKind::Columns { columns, by, into, limit } => {
                     let given = names.get(i).cloned().flatten().map(|name| Spanned::new(name, at.path.span));
                     let into = into.as_ref().or(given.as_ref());
                     let uniform = into.is_some_and(|n| self.joined.contains(&n.node));
-                    let mut out = Columns::new(self.resolver, &mut self.lowering, point, uniform);
+                    let names = self.column_names.for_group(columns, into.map(|n| n.node.as_str()));
+                    let mut out = Columns::new(self.resolver, &mut self.lowering, point, uniform, names);
                     let mut faults = Vec::new();
                     for written in columns {
                         match aggs::expand(self.resolver, self.sources, written) {
@@ -165,12 +188,10 @@ impl<'a> Clauses<'a> {
                     let table = (table, rest && whole);
                     self.add(table, into, spot.base.as_deref());
                 }
-                GroupKind::Exit => self.errors.push(not_yet("`exit` in a clause on a point", group.span)),
-                GroupKind::Show { .. } | GroupKind::Clear(_) => {
-                    self.errors.push(not_yet("`show` and `clear` in a clause on a point", group.span));
-                }
+                GroupKind::Exit | GroupKind::Show { .. } | GroupKind::Clear(_) => {}
             }
         }
+        self.acts(point, &clause.body, &conditions);
     }
 
     /// The tables of a clause whose point is not known: whoever names them is not told once more.
@@ -310,22 +331,17 @@ impl<'a> Clauses<'a> {
         point: PointId,
         group: &ast::Group,
         by: &[ast::Column],
-        (slots, columns, spans): (Vec<plan::Slot>, Vec<plan::OutColumn>, Vec<Span>),
+        Collected { slots, columns, spans, mut key, drafts }: Collected,
         conditions: &Conditions,
         limit: Option<&Spanned<u64>>,
     ) -> (Table, bool) {
         let faults = self.errors.len();
-        let mut key = Vec::new();
+        self.drafts.extend(drafts.into_iter().map(|(i, draft)| ((self.tables.len(), i), draft)));
         let keys = self.keys(point, by, &mut key);
         let mut user = None;
         for condition in &conditions.user {
-            let condition = self.lowering.user(condition, point, &mut key, true);
-            if let Some(condition) = self.keep(condition) {
-                user = Some(match user {
-                    None => condition,
-                    Some(f) => UserExpr::And(Box::new([f, condition])),
-                });
-            }
+            let condition = self.lowering.user(condition, point, &mut key, Want::Hidden);
+            user = both(user, self.keep(condition));
         }
         for (i, (c, span)) in columns.iter().zip(spans).enumerate() {
             if columns[..i].iter().any(|d| d.name == c.name) || keys.iter().any(|k| k.name == c.name) {
@@ -353,6 +369,7 @@ impl<'a> Clauses<'a> {
         let context = if apart { self.context(point, group.span) } else { None };
         let table = Table {
             streamed,
+            each: None,
             context,
             name: String::new(),
             shown_with: self.tables.len(),
@@ -393,7 +410,7 @@ impl<'a> Clauses<'a> {
                 None => self.resolver.expr(&k.expr, Scope::clause(point), None),
             };
             let Some(typed) = self.keep(typed) else { continue };
-            let value = self.lowering.user(&typed, point, key, false);
+            let value = self.lowering.user(&typed, point, key, Want::Key);
             if let Some(value) = self.keep(value) {
                 keys.push(OutKey { name, ty: typed.ty, value });
             }
@@ -417,6 +434,7 @@ impl<'a> Clauses<'a> {
                             .note(*at, "the first group")
                             .help("groups of one table have the same keys, and either the same columns (rows are added up) or columns of other names (they stand side by side)");
                         self.errors.push(d);
+                        self.broken.insert(into.node.clone());
                     }
                     (None, Some(_)) => {
                         self.errors.push(twice(&into.node, into.span).help("a table without a name has its point's"));
@@ -515,8 +533,11 @@ fn same_shape(a: &Table, b: &Table) -> bool {
 }
 
 fn same_keys(a: &Table, b: &Table) -> bool {
-    let keys = |t: &Table| t.keys.iter().map(|k| (k.name.clone(), k.ty.clone())).collect::<Vec<_>>();
-    keys(a) == keys(b)
+    let alike = |a: &OutKey, b: &OutKey| {
+        // What is always absent in one of them may be anything in the other.
+        a.name == b.name && (a.ty == b.ty || a.ty == Type::Absent || b.ty == Type::Absent)
+    };
+    a.keys.len() == b.keys.len() && a.keys.iter().zip(&b.keys).all(|(a, b)| alike(a, b))
 }
 
 fn aggregate_among_keys(k: &ast::Column) -> Option<Diagnostic> {

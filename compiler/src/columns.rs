@@ -1,19 +1,41 @@
 //! Columns: aggregations to slots of the kernel's value, arithmetic between them to user space.
 
+use std::collections::HashSet;
+
 use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::aggs::no_number;
-use crate::faults::{HelpNear, consequence, not_yet, with_unit_hint};
-use crate::lower::{Lowering, cannot, index_of};
-use crate::plan::{ColumnExpr, Expr, OutColumn, Slot, SlotHow};
+use crate::events::not_alone;
+use crate::faults::{HelpNear, consequence, mismatch, not_yet, with_unit_hint};
+use crate::joined::{Draft, DraftKind, names_one};
+use crate::lower::{Lowering, Want, cannot, index_of};
+use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::{ArithOp, Type, arithmetic};
 
 /// Buckets per power of two of a quantile's histogram, as a power of two.
 pub const QUANTILE_K: u32 = 5;
+
+/// Buckets of `lhist` at most.
+const MAX_BUCKETS: i64 = 1_000;
+
+/// Where a slot's number comes from: the kernel, or what user space makes of the key fields.
+type Source = (Option<Expr>, Option<UserExpr>);
+
+/// The columns of one table.
+pub(crate) struct Collected {
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) columns: Vec<OutColumn>,
+    /// Where each column is written.
+    pub(crate) spans: Vec<Span>,
+    /// Key fields that slots need.
+    pub(crate) key: Vec<KeyField>,
+    /// Columns that are made of others, by their place.
+    pub(crate) drafts: Vec<(usize, Draft)>,
+}
 
 /// Collects the columns of one table.
 pub(crate) struct Columns<'c, 'a> {
@@ -24,8 +46,14 @@ pub(crate) struct Columns<'c, 'a> {
     columns: Vec<OutColumn>,
     /// Every sum has a count of its own, so that groups of one table lie alike whatever may be absent in them.
     uniform: bool,
+    /// Names of columns of the same table.
+    names: HashSet<String>,
+    /// Columns that are made of others.
+    drafts: Vec<(usize, Draft)>,
     /// Where each column is written.
     spans: Vec<Span>,
+    /// What user space makes numbers of.
+    key: Vec<KeyField>,
     /// The operand at hand is the gap of what it says.
     gap: bool,
 }
@@ -36,6 +64,7 @@ impl<'c, 'a> Columns<'c, 'a> {
         lowering: &'c mut Lowering<'a>,
         point: PointId,
         uniform: bool,
+        names: HashSet<String>,
     ) -> Self {
         Self {
             resolver,
@@ -44,14 +73,18 @@ impl<'c, 'a> Columns<'c, 'a> {
             slots: Vec::new(),
             columns: Vec::new(),
             uniform,
+            names,
+            drafts: Vec::new(),
             spans: Vec::new(),
+            key: Vec::new(),
             gap: false,
         }
     }
 
-    /// The slots, the columns, and where each of these is written.
-    pub(crate) fn finish(self) -> (Vec<Slot>, Vec<OutColumn>, Vec<Span>) {
-        (self.slots, self.columns, self.spans)
+    /// All that was collected.
+    pub(crate) fn finish(self) -> Collected {
+        let Self { slots, columns, spans, key, drafts, .. } = self;
+        Collected { slots, columns, spans, key, drafts }
     }
 
     fn push(&mut self, column: OutColumn, c: &ast::Column) {
@@ -81,6 +114,12 @@ impl<'c, 'a> Columns<'c, 'a> {
                 };
                 self.push(OutColumn { name, ty: of.clone(), value: ColumnExpr::Quantile(slot, p) }, c);
             }
+            return Ok(());
+        }
+        if names_one(&c.expr, &|name| self.is_column(name)) {
+            let (value, draft) = self.made_of_columns(&c.expr)?;
+            self.drafts.push((self.columns.len(), draft));
+            self.push(OutColumn { name, ty: Type::Absent, value }, c);
             return Ok(());
         }
         let (value, ty) = self.column(&c.expr)?;
@@ -124,45 +163,62 @@ impl<'c, 'a> Columns<'c, 'a> {
         Ok(())
     }
 
+    /// Whether a name is that of a column of the same table. A constant of the script comes first, and a field never
+    /// stands outside of an aggregation.
+    fn is_column(&self, name: &str) -> bool {
+        self.names.contains(name) && !self.resolver.constants.contains_key(name)
+    }
+
+    /// A column that is made of others, and of what its unit is made.
+    fn made_of_columns(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Draft), Diagnostic> {
+        let span = e.span;
+        if !names_one(e, &|name| self.is_column(name)) {
+            let (value, ty) = self.column(e)?;
+            if value.is_picture() {
+                return Err(not_a_number(span));
+            }
+            return Ok((value, Draft { kind: DraftKind::Known(ty), span }));
+        }
+        match &e.kind {
+            ExprKind::Name(name) => Ok((ColumnExpr::Column(name.clone()), Draft::named(name, span))),
+            ExprKind::Paren(inner) => self.made_of_columns(inner),
+            ExprKind::Unary(UnaryOp::Neg, inner) => {
+                let (value, draft) = self.made_of_columns(inner)?;
+                Ok((ColumnExpr::Neg(Box::new(value)), Draft { kind: DraftKind::Neg(Box::new(draft)), span }))
+            }
+            ExprKind::Binary(op, a, b) => {
+                let op = operation(*op, span)?;
+                let ((va, da), (vb, db)) = (self.made_of_columns(a)?, self.made_of_columns(b)?);
+                let draft = Draft { kind: DraftKind::Arith(op, Box::new([da, db])), span };
+                Ok((ColumnExpr::Arith(op, Box::new([va, vb])), draft))
+            }
+            _ => Err(Diagnostic::error("PI0311", "a column is a number, not a condition").at(span, "here")),
+        }
+    }
+
     fn column(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Type), Diagnostic> {
         match &e.kind {
             ExprKind::Paren(inner) => self.column(inner),
             ExprKind::Unary(UnaryOp::Neg, inner) => {
                 let (value, ty) = self.column(inner)?;
-                if is_picture(&value) {
+                if value.is_picture() {
                     return Err(not_a_number(e.span));
                 }
                 Ok((ColumnExpr::Neg(Box::new(value)), ty))
             }
             ExprKind::Binary(op, a, b) => {
-                let op = match op {
-                    BinaryOp::Add => ArithOp::Add,
-                    BinaryOp::Sub => ArithOp::Sub,
-                    BinaryOp::Mul => ArithOp::Mul,
-                    BinaryOp::Div => ArithOp::Div,
-                    BinaryOp::Rem => ArithOp::Rem,
-                    _ => {
-                        return Err(Diagnostic::error("PI0311", "a column is a number, not a condition")
-                            .at(e.span, "a comparison")
-                            .help("put the condition into where ( … )"));
-                    }
-                };
+                let op = operation(*op, e.span)?;
                 let ((va, ta), (vb, tb)) = (self.column(a)?, self.column(b)?);
-                if is_picture(&va) || is_picture(&vb) {
+                if va.is_picture() || vb.is_picture() {
                     return Err(not_a_number(e.span));
                 }
-                let ty = arithmetic(op, &ta, &tb).ok_or_else(|| {
-                    let d = Diagnostic::error("PI0302", format!("`{}` of {ta} and {tb}", op.symbol()))
-                        .at(e.span, "units do not go together")
-                        .note(a.span, ta.to_string())
-                        .note(b.span, tb.to_string());
-                    with_unit_hint(d, &ta, &tb)
-                })?;
+                let ty = units(op, (&ta, a.span), (&tb, b.span), e.span)?;
                 Ok((ColumnExpr::Arith(op, Box::new([va, vb])), ty))
             }
             ExprKind::Call { name, args } if AGGREGATES.contains(&name.node.as_str()) => {
                 self.aggregate(&name.node, args, e.span)
             }
+            ExprKind::Call { name, .. } if name.node == "print" => Err(not_alone(e.span)),
             ExprKind::Call { name, .. } if LATER.contains(&name.node.as_str()) => {
                 Err(not_yet(&format!("`{}`", name.node), e.span))
             }
@@ -267,7 +323,18 @@ impl<'c, 'a> Columns<'c, 'a> {
                     _ => return Err(usage("hist(x), hist(x, k=2)")),
                 };
                 let of = self.operand(&of.value)?;
-                let slot = self.hist_slot(&of, k)?;
+                let slot = self.hist_slot(&of, SlotHow::Hist(k))?;
+                Ok((ColumnExpr::Hist(slot), of.ty))
+            }
+            "lhist" => {
+                let [of, range, width] = args else { return Err(usage(LHIST)) };
+                let is_width = width.name.as_ref().is_some_and(|n| n.node == "width");
+                let (true, ExprKind::Range(from, to)) = (of.name.is_none() && is_width, &range.value.kind) else {
+                    return Err(usage(LHIST));
+                };
+                let of = self.operand(&of.value)?;
+                let linear = self.linear(&of.ty, [from, to, &width.value], span)?;
+                let slot = self.hist_slot(&of, SlotHow::Linear(linear))?;
                 Ok((ColumnExpr::Hist(slot), of.ty))
             }
             "quantile" => match args {
@@ -301,19 +368,27 @@ impl<'c, 'a> Columns<'c, 'a> {
                 let [of, against] = args else { return Err(usage("slope(y, x)")) };
                 let of = self.operand(&of.value)?;
                 let gap = std::mem::take(&mut self.gap);
-                let against = self.operand(&against.value)?;
-                if std::mem::take(&mut self.gap) || gap || of.ty == Type::Ratio || against.ty == Type::Ratio {
-                    return Err(not_yet("the slope of a gap or a ratio", span));
+                let x = self.operand(&against.value)?;
+                if std::mem::take(&mut self.gap) {
+                    return Err(Diagnostic::error("PI0306", "`gap` is no axis to measure along")
+                        .at(against.value.span, "the second argument of `slope`")
+                        .help("usage: slope(gap(y), x): the gap is what rises"));
                 }
-                let ty = arithmetic(ArithOp::Div, &of.ty, &against.ty).unwrap_or(Type::Ratio);
-                let [of, against] = [of, against].map(|e| self.lowering.close(&e, self.point));
+                let Some(ty) = arithmetic(ArithOp::Div, &of.ty, &x.ty) else {
+                    return Err(Diagnostic::error("PI0302", format!("a slope of {} over {}", of.ty, x.ty))
+                        .at(span, "units do not go together"));
+                };
+                let ((y, derived), (against, against_derived)) = (self.source(&of)?, self.source(&x)?);
                 let slot = Slot {
                     how: SlotHow::Slope,
-                    of: Some(of?),
+                    of: y,
                     nullable: true,
-                    fixed: false,
-                    against: Some(against?),
-                    gap: false,
+                    fixed: of.ty == Type::Ratio,
+                    against,
+                    against_fixed: x.ty == Type::Ratio,
+                    derived,
+                    against_derived,
+                    gap,
                 };
                 Ok((ColumnExpr::Slope(index_of(&mut self.slots, slot)), ty))
             }
@@ -328,18 +403,18 @@ impl<'c, 'a> Columns<'c, 'a> {
         of: &ast::CallArg,
         cache: Option<&ast::CallArg>,
     ) -> Result<usize, Diagnostic> {
-        let of = Some(self.told_apart(of)?);
-        let against = cache.map(|cache| self.told_apart(cache)).transpose()?;
-        let slot = Slot { how, of, nullable: true, fixed: false, against, gap: false };
+        let (of, derived) = self.told_apart(of)?;
+        let (against, against_derived) = cache.map(|cache| self.told_apart(cache)).transpose()?.unwrap_or_default();
+        let slot = Slot { how, of, nullable: true, derived, against, against_derived, ..Slot::count() };
         Ok(index_of(&mut self.slots, slot))
     }
 
-    fn told_apart(&mut self, arg: &ast::CallArg) -> Result<Expr, Diagnostic> {
+    fn told_apart(&mut self, arg: &ast::CallArg) -> Result<Source, Diagnostic> {
         let of = self.resolver.expr(&arg.value, Scope::clause(self.point), None)?;
-        if !of.ty.is_kernel_number() || of.stage() == Stage::User {
+        if !of.ty.is_kernel_number() || (of.stage() == Stage::User && !reads_text(&of)) {
             return Err(cannot(&of));
         }
-        self.lowering.close(&of, self.point)
+        self.source(&of)
     }
 
     fn quantile_slot(&mut self, args: &[ast::CallArg], span: Span) -> Result<(Type, usize), Diagnostic> {
@@ -349,7 +424,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                 .help("usage: quantile(x, 0.5, 0.99)"));
         };
         let of = self.operand(&of.value)?;
-        let slot = self.hist_slot(&of, QUANTILE_K)?;
+        let slot = self.hist_slot(&of, SlotHow::Hist(QUANTILE_K))?;
         Ok((of.ty, slot))
     }
 
@@ -378,9 +453,6 @@ impl<'c, 'a> Columns<'c, 'a> {
                     .help("usage: gap(x): its difference to the event before with the same key"));
             };
             let of = self.operand(&of.value)?;
-            if of.ty == Type::Ratio {
-                return Err(not_yet("the gap of a ratio", e.span));
-            }
             self.gap = true;
             return Ok(of);
         }
@@ -388,12 +460,11 @@ impl<'c, 'a> Columns<'c, 'a> {
         if of.ty.is_quantity() && of.stage() != Stage::User {
             return Ok(of);
         }
-        if of.ty == Type::Bool && of.stage() != Stage::User {
+        if of.ty == Type::Bool && (of.stage() != Stage::User || reads_text(&of)) {
             return Ok(Typed { ty: Type::Int, ..of });
         }
         if of.ty.is_quantity() && reads_text(&of) {
-            return Err(not_yet("an aggregation over a number found in a name", e.span)
-                .help("make it a key: < count() by layer >"));
+            return Ok(of);
         }
         if matches!(of.ty, Type::Str(_) | Type::Enum(_)) {
             return Err(Diagnostic::error("PI0307", format!("{} cannot be added up", of.ty))
@@ -404,51 +475,132 @@ impl<'c, 'a> Columns<'c, 'a> {
     }
 
     fn slot(&mut self, how: SlotHow, of: Option<Expr>, nullable: bool) -> usize {
-        index_of(&mut self.slots, Slot { how, of, nullable, fixed: false, against: None, gap: false })
+        index_of(&mut self.slots, Slot { how, of, nullable, ..Slot::count() })
+    }
+
+    /// Where a number comes from. What is made of a name is computed in user space, from key fields.
+    fn source(&mut self, of: &Typed) -> Result<Source, Diagnostic> {
+        if !reads_text(of) || of.stage() != Stage::User {
+            return Ok((Some(self.lowering.close(of, self.point)?), None));
+        }
+        let derived = self.lowering.user(of, self.point, &mut self.key, Want::Hidden).map_err(|d| match d.code {
+            "PI0316" => {
+                Diagnostic::error("PI0317", "a name and a number of each single event cannot be added up together")
+                    .at(of.span, "the name is looked at in user space, once for each row")
+                    .help("put what is made of the name into where ( … ), or behind `by`: < sum(dur) by layer >")
+            }
+            _ => d,
+        })?;
+        Ok((None, Some(derived)))
+    }
+
+    /// The range of `lhist` and its width, in the unit of the values.
+    fn linear(&mut self, ty: &Type, [from, to, width]: [&ast::Expr; 3], span: Span) -> Result<Linear, Diagnostic> {
+        let number = |e: &ast::Expr| {
+            let value = self.resolver.expr(e, Scope::constant(), None)?;
+            match value.kind {
+                Kind::Int(n) if value.ty == *ty => Ok((n as f64, n)),
+                Kind::Int(n) if *ty == Type::Ratio && value.ty == Type::Int => Ok((n as f64, n)),
+                Kind::Float(x) if value.ty == *ty => Ok((x, 0)),
+                _ => Err(mismatch(&Typed { span: e.span, ..value }, ty)),
+            }
+        };
+        let ((from_real, lo), (to_real, hi), (width_real, step)) = (number(from)?, number(to)?, number(width)?);
+        let fault = |text: String, label: &str| Diagnostic::error("PI0323", text).at(span, label);
+        if !(from_real < to_real && width_real > 0.0) {
+            return Err(fault(
+                "the range of `lhist` holds nothing".to_owned(),
+                "from the smaller to the larger, in steps above 0",
+            )
+            .help(format!("usage: {LHIST}")));
+        }
+        let steps = (to_real - from_real) / width_real;
+        if steps.round() > MAX_BUCKETS as f64 {
+            return Err(fault(format!("{} buckets are too many", steps.round()), "at most 1,000 of them")
+                .help("take a larger width, or hist(x, k=2), whose buckets grow with the values"));
+        }
+        let whole = match ty {
+            Type::Ratio => (steps - steps.round()).abs() < 1e-6,
+            _ => hi.checked_sub(lo).is_some_and(|range| range % step == 0),
+        };
+        let buckets = steps.round() as u32;
+        if !whole || buckets == 0 {
+            return Err(fault(
+                "the range of `lhist` is no multiple of its width".to_owned(),
+                "the last bucket would be a smaller one",
+            )
+            .help("end it at the start of a bucket: 0ms..10ms, width=2ms"));
+        }
+        if *ty != Type::Ratio {
+            return Ok(Linear { lo, hi, buckets });
+        }
+        let one = FIXED_ONE as f64;
+        // What the kernel multiplies stays below 2^63.
+        if (to_real - from_real) * f64::from(buckets) >= one / 2.0 || from_real.abs().max(to_real.abs()) >= one / 2.0 {
+            return Err(fault("the range of `lhist` is too large".to_owned(), "ratios are below 2147483648"));
+        }
+        Ok(Linear { lo: (from_real * one).round() as i64, hi: (to_real * one).round() as i64, buckets })
     }
 
     /// A slot for `of`, and where it may be absent a count of the events in which it is not.
     fn number_slot(&mut self, how: SlotHow, of: &Typed) -> Result<(usize, Option<usize>), Diagnostic> {
         let nullable = may_be_absent(of);
-        let expr = self.lowering.close(of, self.point)?;
+        let (expr, derived) = self.source(of)?;
         let fixed = of.ty == Type::Ratio;
         let gap = std::mem::take(&mut self.gap);
-        let slot = Slot { how, of: Some(expr), nullable: nullable || gap, fixed, against: None, gap };
+        let slot = Slot { how, of: expr, nullable: nullable || gap, fixed, derived, gap, ..Slot::count() };
         let present = Slot { how: SlotHow::Present, fixed: false, ..slot.clone() };
         let slot = index_of(&mut self.slots, slot);
         let present = (nullable || gap || self.uniform).then(|| index_of(&mut self.slots, present));
         Ok((slot, present))
     }
 
-    fn hist_slot(&mut self, of: &Typed, k: u32) -> Result<usize, Diagnostic> {
-        if of.ty == Type::Ratio {
-            return Err(not_yet("a histogram of ratios", of.span));
-        }
-        let expr = self.lowering.close(of, self.point)?;
+    fn hist_slot(&mut self, of: &Typed, how: SlotHow) -> Result<usize, Diagnostic> {
+        let (expr, derived) = self.source(of)?;
         let gap = std::mem::take(&mut self.gap);
-        let slot = Slot {
-            how: SlotHow::Hist(k),
-            of: Some(expr),
-            nullable: may_be_absent(of) || gap,
-            fixed: false,
-            against: None,
-            gap,
-        };
+        let nullable = may_be_absent(of) || gap;
+        let fixed = of.ty == Type::Ratio;
+        let slot = Slot { how, of: expr, nullable, fixed, derived, gap, ..Slot::count() };
         Ok(index_of(&mut self.slots, slot))
     }
 }
 
+/// How `lhist` is used.
+const LHIST: &str = "lhist(x, 0ms..10ms, width=1ms)";
+
 /// Whether a number is found in a text.
 fn reads_text(e: &Typed) -> bool {
-    matches!(e.kind, Kind::NumberAfter(..) | Kind::Select(..)) || e.children().into_iter().any(reads_text)
+    e.is_kernel_text() || e.children().into_iter().any(reads_text)
 }
 
-/// A histogram or a curve: many numbers.
-fn is_picture(e: &ColumnExpr) -> bool {
-    matches!(e, ColumnExpr::Hist(_) | ColumnExpr::HitRates(_))
+/// The arithmetic of an operator between columns.
+fn operation(op: BinaryOp, span: Span) -> Result<ArithOp, Diagnostic> {
+    Ok(match op {
+        BinaryOp::Add => ArithOp::Add,
+        BinaryOp::Sub => ArithOp::Sub,
+        BinaryOp::Mul => ArithOp::Mul,
+        BinaryOp::Div => ArithOp::Div,
+        BinaryOp::Rem => ArithOp::Rem,
+        _ => {
+            return Err(Diagnostic::error("PI0311", "a column is a number, not a condition")
+                .at(span, "a comparison")
+                .help("put the condition into where ( … )"));
+        }
+    })
 }
 
-fn not_a_number(span: Span) -> Diagnostic {
+/// The type of `a op b` of two columns, each with its place.
+pub(crate) fn units(op: ArithOp, a: (&Type, Span), b: (&Type, Span), span: Span) -> Result<Type, Diagnostic> {
+    arithmetic(op, a.0, b.0).ok_or_else(|| {
+        let d = Diagnostic::error("PI0302", format!("`{}` of {} and {}", op.symbol(), a.0, b.0))
+            .at(span, "units do not go together")
+            .note(a.1, a.0.to_string())
+            .note(b.1, b.0.to_string());
+        with_unit_hint(d, a.0, b.0)
+    })
+}
+
+pub(crate) fn not_a_number(span: Span) -> Diagnostic {
     Diagnostic::error("PI0311", "a histogram or a curve is no number to compute with")
         .at(span, "here")
         .help("use sum(x), avg(x) or quantile(x, 0.5)")

@@ -12,9 +12,11 @@ use crate::catalogue::Catalogue;
 use crate::clauses::{Clauses, LATER_POINTS};
 use crate::described;
 use crate::faults::{is_consequence, twice};
+use crate::joined;
 use crate::modules::{Linked, Links};
 use crate::params;
-use crate::plan::{Action, Plan, Timer};
+use crate::plan::{Action, Each, Plan, Timer};
+use crate::prints;
 use crate::probes;
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::stack::with_room;
@@ -67,6 +69,8 @@ fn run(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut unread = Vec::new();
+    let program = &*prints::expand(program, sources, &mut unread);
     let added = added::added(program, catalogue);
     let described = catalogue.points.len();
     let catalogue = &*added.catalogue;
@@ -75,6 +79,7 @@ fn run(
     let (mut errors, mut warnings): (Vec<_>, Vec<_>) =
         links.diagnostics.iter().cloned().partition(|d| d.severity == Severity::Error);
     errors.extend(added.errors);
+    errors.extend(unread);
     errors.extend(links.modules.iter().filter_map(|name| hidden(name, catalogue)));
     params::declare(program, settings, &mut resolver, &mut errors);
     declare_items(program, &mut resolver, &mut errors);
@@ -103,6 +108,8 @@ fn run(
     for clause in &clauses {
         pass.on(clause);
     }
+    joined::finish(&mut pass);
+    pass.read_acts();
     let (mut begin, mut end, mut timers) = (Vec::new(), Vec::new(), Vec::new());
     for clause in &clauses {
         match &clause.head {
@@ -117,7 +124,12 @@ fn run(
             }
         }
     }
-    let actions = begin.iter().chain(&end).chain(timers.iter().flat_map(|t| &t.actions));
+    let at_events = pass.tables.iter().filter_map(|t| match &t.each {
+        Some(Each::Act(actions)) => Some(actions),
+        _ => None,
+    });
+    let at_times = timers.iter().map(|t| &t.actions);
+    let actions = [&begin, &end].into_iter().chain(at_times).chain(at_events).flatten();
     let cleared: HashSet<usize> = actions
         .filter_map(|action| match action {
             Action::Clear(table) => Some(*table),

@@ -128,6 +128,7 @@ impl fmt::Display for Kernel<'_> {
             Expr::Element(i) => f.write_str(["row", "column"][(*i).min(1)]),
             Expr::Float32(a) => write!(f, "f32({})", self.of(a)),
             Expr::Call(value) => f.write_str(value.word()),
+            Expr::Steps(a, p, q) => write!(f, "steps of {p}/{q} in {}", self.of(a)),
             Expr::Pid => f.write_str("pid"),
             Expr::Tid => f.write_str("tid"),
             Expr::Cpu => f.write_str("cpu"),
@@ -342,6 +343,7 @@ impl fmt::Display for ColumnExpr {
             Self::Quantile(v, p) => write!(f, "quantile {p} of v{v}"),
             Self::Share(v, present) => write!(f, "v{v} / total of v{v}{}", absent(present)),
             Self::Rate(v, present) => write!(f, "v{v} per second{}", absent(present)),
+            Self::Column(name) => f.write_str(name),
             Self::Const(x) => write!(f, "{x}"),
             Self::Arith(op, ab) => {
                 let [a, b] = &**ab;

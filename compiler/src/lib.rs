@@ -6,12 +6,14 @@
 //! 2. [`modules`] puts a script and what it imports together to one program.
 //! 3. `params` gives parameters their values, so that everything after can fold them.
 //! 4. `added` adds a script's own structs, enums, points and functions to the description.
-//! 5. `probes` and `aggs` put points and columns in the places of their names.
+//! 5. `probes` and `aggs` put points and columns in the places of their names, `prints` reads the texts of `print`.
 //! 6. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
 //!    and `fold` for constants.
 //! 7. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
-//! 8. `columns` turns aggregations into slots of a row.
-//! 9. `clauses` puts patterns, conditions, keys and columns together to tables, `actions` what is done with them when.
+//! 8. `columns` turns aggregations into slots of a row. What is made of other columns by name gets its unit from `joined`,
+//!    when all are there.
+//! 9. `clauses` puts patterns, conditions, keys and columns together to tables, `events` what is done at each event,
+//!    `actions` what is done with tables when.
 //! 10. [`compile()`] runs all of them on a script and gives the [`plan::Plan`], or all faults at once.
 //!
 //! [`print::plan`] shows a plan as text, with `display` for its expressions.
@@ -27,14 +29,17 @@ pub mod compile;
 pub mod described;
 mod display;
 pub mod eval;
+mod events;
 mod faults;
 mod fold;
+mod joined;
 mod lower;
 pub mod modules;
 pub mod params;
 pub mod pattern;
 pub mod plan;
 pub mod print;
+mod prints;
 mod probes;
 mod ratio;
 pub mod resolve;

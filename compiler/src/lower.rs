@@ -3,7 +3,7 @@
 use profinfer_lang::diagnostic::Diagnostic;
 
 use crate::catalogue::{self, Catalogue, Template};
-use crate::faults::{mismatch, not_yet, told_at};
+use crate::faults::{mismatch, told_at};
 use crate::plan::{
     self, Accum, Capture, CaptureValue, Check, Expr, Gate, Gathered, KeyField, KeySource, Parts, Point, Series,
     UserExpr,
@@ -12,6 +12,17 @@ use crate::ratio::is_fixed;
 use crate::resolve::{Resolver, Scope};
 use crate::typed::{CallValue, Common, Kind, Part, PartHow, PointId, Stage, Typed};
 use crate::types::{CmpOp, Type};
+
+/// What user space wants an expression for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// A key that is shown.
+    Key,
+    /// Something that rows are told apart by and that is not shown.
+    Hidden,
+    /// Part of an event that is sent by itself: there are no rows.
+    Event,
+}
 
 /// Builds the points of a plan while clauses ask for them.
 pub(crate) struct Lowering<'a> {
@@ -194,6 +205,7 @@ impl<'a> Lowering<'a> {
             Kind::Has(a) => Expr::Has(Box::new(self.open(a)?)),
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.open(a)?), enum_of(&a.ty), p.clone()),
             Kind::Float32(a) => Expr::Float32(Box::new(self.open(a)?)),
+            Kind::Steps(a, p, q) => Expr::Steps(Box::new(self.open(a)?), *p, *q),
             Kind::AddressOf(a) => self.open(a)?,
             _ => return Err(cannot(e)),
         })
@@ -272,6 +284,7 @@ impl<'a> Lowering<'a> {
             Kind::Element(owner, i) if *owner == point => Expr::Element(*i),
             Kind::Part(owner, part) if *owner == point => Expr::Part(point, self.part(point, part, e.to_string())?),
             Kind::Float32(a) => Expr::Float32(Box::new(self.close(a, point)?)),
+            Kind::Steps(a, p, q) => Expr::Steps(Box::new(self.close(a, point)?), *p, *q),
             Kind::AddressOf(a) => self.close(a, point)?,
             Kind::Load { base, place, index, mem: Some(mem) } => Expr::Load {
                 base: Box::new(self.close(base, point)?),
@@ -362,7 +375,7 @@ impl<'a> Lowering<'a> {
         e: &Typed,
         point: PointId,
         fields: &mut Vec<KeyField>,
-        hidden: bool,
+        want: Want,
     ) -> Result<UserExpr, Diagnostic> {
         if e.is_kernel_text() {
             let owner = e.owner().unwrap_or(point);
@@ -378,14 +391,16 @@ impl<'a> Lowering<'a> {
             Stage::User => {}
             Stage::Const if user_constant(e).is_some() => return Ok(user_constant(e).unwrap_or(UserExpr::Absent)),
             stage => {
-                if hidden && stage == Stage::Close && e.ty.is_quantity() && !is_word_like(e) {
+                if want == Want::Hidden && stage == Stage::Close && e.ty.is_quantity() && !is_word_like(e) {
                     return Err(Diagnostic::error("PI0316", "this condition would need a row for every event")
                         .at(e.span, "differs from event to event")
                         .help("join conditions with `and`: each part is then decided where it can be")
                         .help("multiply rather than divide: (dur > 2 * x), not (dur / x > 2)"));
                 }
-                if is_fixed(e) {
-                    return Err(not_yet("a ratio of the target as a key", e.span));
+                if is_fixed(e) && want != Want::Event {
+                    return Err(Diagnostic::error("PI0316", "a ratio as a key would need a row for every event")
+                        .at(e.span, "hardly ever twice the same")
+                        .help(format!("round it down: bucket({e}, 0.1)")));
                 }
                 let source = KeySource::Number(self.close(e, point)?);
                 let owner = if e.name.is_some() { e.owner() } else { None };
@@ -393,7 +408,7 @@ impl<'a> Lowering<'a> {
                 return Ok(UserExpr::Field(index_of(fields, field)));
             }
         }
-        let value = self.user_node(e, &mut |this, e| this.user(e, point, fields, hidden))?;
+        let value = self.user_node(e, &mut |this, e| this.user(e, point, fields, want))?;
         Ok(match &e.name {
             Some(name) => UserExpr::Named(self.qualified(name, e.owner(), point), Box::new(value)),
             None => value,

@@ -16,6 +16,7 @@ use profinfer_lang::span::Span;
 pub use self::load::{Distrust, LoadError, Loaded, Loader};
 use self::rename::{Names, Rename};
 use crate::faults::twice;
+use crate::prints;
 
 /// Files that a script may be made of.
 const MAX_FILES: usize = 100;
@@ -66,6 +67,8 @@ impl Links {
 /// Puts a script and what it imports together. `key` is what the loader knows the script by; imported texts are added to
 /// `sources`.
 pub fn link(program: Program, key: &str, sources: &mut SourceMap, loader: &dyn Loader) -> Linked {
+    // What stands in the texts of `print` names things, too. Faults are told when the script is compiled.
+    let program = prints::expand(&program, sources, &mut Vec::new()).into_owned();
     let mut linker = Linker {
         loader,
         sources,

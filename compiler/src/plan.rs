@@ -280,6 +280,9 @@ pub enum Expr {
     Float32(Box<Expr>),
     /// What is known of a call of the point at hand.
     Call(CallValue),
+    /// How many whole steps of so many parts (the first) of a whole (the second) a fixed-point number has, rounded down;
+    /// absent where the number times the second leaves 64 bits.
+    Steps(Box<Expr>, i64, i64),
     /// Process id.
     Pid,
     /// Thread id.
@@ -364,6 +367,9 @@ pub struct Table {
     pub columns: Vec<OutColumn>,
     /// Whether its events are sent one by one, and its rows kept by user space.
     pub streamed: bool,
+    /// What is done at each event, if it is no table at all: then nothing is gathered. Its `keys` are what is known of the
+    /// event.
+    pub each: Option<Each>,
     /// The context of an event, where a slot needs it: what its process is not enough to tell apart.
     pub context: Option<Expr>,
     /// Rows it may have.
@@ -372,6 +378,24 @@ pub struct Table {
     pub cleared: bool,
     /// Where its group stands.
     pub span: Span,
+}
+
+/// What is done at each event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Each {
+    /// A record of it goes into the stream.
+    Print(Vec<PrintPart>),
+    /// `show`, `clear`, `exit`, as one step.
+    Act(Vec<Action>),
+}
+
+/// A part of what is printed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PrintPart {
+    /// Text of the script.
+    Text(String),
+    /// A key, by its index.
+    Key(usize),
 }
 
 /// Part of a key in the kernel.
@@ -435,6 +459,12 @@ pub struct Slot {
     pub fixed: bool,
     /// What it is held against (a slope's other axis), or what caches are told apart by.
     pub against: Option<Expr>,
+    /// Whether that is a ratio.
+    pub against_fixed: bool,
+    /// What user space makes of the key fields, where `of` is that: the kernel counts the events of each key.
+    pub derived: Option<UserExpr>,
+    /// The same for `against`.
+    pub against_derived: Option<UserExpr>,
     /// Whether not `of` itself is kept but its difference to the event before with the same key, process and context.
     pub gap: bool,
 }
@@ -454,6 +484,8 @@ pub enum SlotHow {
     Max,
     /// Histogram with 2^k buckets per power of two.
     Hist(u32),
+    /// Histogram with buckets of one width.
+    Linear(Linear),
     /// The last one that is not absent. In streamed tables only, as are those that follow.
     Last,
     /// The different values.
@@ -466,7 +498,36 @@ pub enum SlotHow {
     Slope,
 }
 
+/// A range cut into buckets of one width. What is below has a bucket of its own, and so has what is not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Linear {
+    /// The lowest value of the first bucket.
+    pub lo: i64,
+    /// One above the highest value of the last.
+    pub hi: i64,
+    /// How many buckets are between.
+    pub buckets: u32,
+}
+
+impl Linear {
+    /// How many buckets there are, with those below and above.
+    pub fn all(self) -> u32 {
+        self.buckets + 2
+    }
+
+    /// The width, where that is whole.
+    pub fn width(self) -> Option<i64> {
+        let range = self.hi.wrapping_sub(self.lo);
+        (range % i64::from(self.buckets) == 0).then_some(range / i64::from(self.buckets))
+    }
+}
+
 impl SlotHow {
+    /// Whether it is a histogram.
+    pub fn is_histogram(self) -> bool {
+        matches!(self, Self::Hist(_) | Self::Linear(_))
+    }
+
     /// Whether the kernel cannot keep it in a row: the table's events are sent one by one.
     pub fn is_streamed(self) -> bool {
         matches!(self, Self::Last | Self::Distinct | Self::Lru | Self::Pinned | Self::Slope)
@@ -479,6 +540,21 @@ impl SlotHow {
 }
 
 impl Slot {
+    /// A slot that counts events.
+    pub fn count() -> Self {
+        Self {
+            how: SlotHow::Count,
+            of: None,
+            nullable: false,
+            fixed: false,
+            against: None,
+            against_fixed: false,
+            derived: None,
+            against_derived: None,
+            gap: false,
+        }
+    }
+
     /// What is sent of an event for it, in a streamed table.
     pub fn values(&self) -> impl Iterator<Item = &Expr> {
         self.of.iter().chain(&self.against)
@@ -517,12 +593,31 @@ pub enum ColumnExpr {
     Share(usize, Option<usize>),
     /// The slot per second of wall time; absent as [`Slot`](Self::Slot) is.
     Rate(usize, Option<usize>),
+    /// The column of that name in the same table, in whichever group of it.
+    Column(String),
     /// A constant.
     Const(f64),
     /// Arithmetic.
     Arith(ArithOp, Box<[ColumnExpr; 2]>),
     /// Minus.
     Neg(Box<ColumnExpr>),
+}
+
+impl ColumnExpr {
+    /// Whether it is made of other columns.
+    pub fn names_columns(&self) -> bool {
+        match self {
+            Self::Column(_) => true,
+            Self::Arith(_, ab) => ab.iter().any(Self::names_columns),
+            Self::Neg(a) => a.names_columns(),
+            _ => false,
+        }
+    }
+
+    /// A histogram or a curve: many numbers.
+    pub fn is_picture(&self) -> bool {
+        matches!(self, Self::Hist(_) | Self::HitRates(_))
+    }
 }
 
 /// Something done in user space.
@@ -600,11 +695,22 @@ impl Plan {
 
     /// Whether any table is shown by the script itself.
     pub fn shows(&self, table: usize) -> bool {
-        self.begin
-            .iter()
-            .chain(&self.end)
-            .chain(self.timers.iter().flat_map(|t| &t.actions))
-            .any(|a| matches!(a, Action::Show(s) if s.table == table))
+        self.actions().any(|a| matches!(a, Action::Show(s) if s.table == table))
+    }
+
+    /// All that is done, at whatever time.
+    pub fn actions(&self) -> impl Iterator<Item = &Action> {
+        let at_events = self.tables.iter().filter_map(|t| match &t.each {
+            Some(Each::Act(actions)) => Some(actions),
+            _ => None,
+        });
+        let at_times = self.timers.iter().map(|t| &t.actions);
+        [&self.begin, &self.end].into_iter().chain(at_times).chain(at_events).flatten()
+    }
+
+    /// What is shown as a table of its own: of groups with one name, the first.
+    pub fn shown_tables(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.tables.len()).filter(|t| self.tables[*t].shown_with == *t && self.tables[*t].each.is_none())
     }
 
     /// The groups of columns that stand side by side in the table called as this one is.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::display::{Carried, Gathered, Kernel, User, definitions, duration};
 use crate::plan::{
-    Action, Capture, CaptureValue, ColumnExpr, Expr, Gate, KeyField, KeySource, Plan, Slot, SlotHow, SortBy, Table,
-    UserExpr, View,
+    Action, Capture, CaptureValue, ColumnExpr, Each, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, PrintPart, Slot,
+    SlotHow, SortBy, Table, UserExpr, View,
 };
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
@@ -90,6 +90,10 @@ impl Out {
             return;
         }
         self.head(when);
+        self.action_lines(plan, actions);
+    }
+
+    fn action_lines(&mut self, plan: &Plan, actions: &[Action]) {
         for action in actions {
             match action {
                 Action::Show(show) => {
@@ -208,8 +212,13 @@ fn defined(name: &str, ty: &Type, value: &str) -> String {
 
 fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
-    let user = |expr| User { fields: &t.key, expr }.to_string();
-    out.head(&format!("table {}: {}", t.name, plan.points[t.point].name));
+    let user = |expr: &UserExpr| User { fields: &t.key, expr }.to_string();
+    let what = match &t.each {
+        None => "table",
+        Some(Each::Print(_)) => "print",
+        Some(Each::Act(_)) => "at each",
+    };
+    out.head(&format!("{what} {}: {}", t.name, plan.points[t.point].name));
     if t.adds_to == index && t.shown_with != index {
         out.line("beside", &format!("the columns of the first `{}`", plan.tables[t.shown_with].name));
     } else if t.shown_with != index {
@@ -241,7 +250,7 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
                 }
                 None => "in a map ".to_owned(),
             };
-            format!("{place}  v{i} = {}", slot(s, &kernel))
+            format!("{place}  v{i} = {}", slot(s, &kernel, &user))
         }),
     );
     out.lines(
@@ -255,7 +264,8 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
         }),
     );
     let mut found = Vec::new();
-    t.user.iter().chain(t.keys.iter().map(|k| &k.value)).for_each(|e| definitions(e, &mut found));
+    let derived = t.slots.iter().flat_map(|s| s.derived.iter().chain(&s.against_derived));
+    t.user.iter().chain(t.keys.iter().map(|k| &k.value)).chain(derived).for_each(|e| definitions(e, &mut found));
     out.lines("where", found.into_iter().map(|(name, e)| format!("{name} = {}", user(e))));
     out.lines(
         "columns",
@@ -264,6 +274,20 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
             format!("{}: {} = {}{finished}", c.name, word(&c.ty), c.value)
         }),
     );
+    match &t.each {
+        None => {}
+        Some(Each::Print(parts)) => {
+            let part = |p: &PrintPart| match p {
+                PrintPart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+                PrintPart::Key(i) => format!("{{{}}}", t.keys[*i].name),
+            };
+            out.line("text", &format!("{:?}", parts.iter().map(part).collect::<String>()));
+        }
+        Some(Each::Act(actions)) => out.action_lines(plan, actions),
+    }
+    if t.each.is_some() {
+        return out.line("sent", "every event, one by one");
+    }
     let cleared = if t.cleared && !t.streamed { ", in two maps to be swapped" } else { "" };
     if t.streamed {
         out.line("sent", "every event, one by one; rows are kept in user space");
@@ -279,13 +303,20 @@ fn key_field(plan: &Plan, point: PointId, k: &KeyField) -> String {
     }
 }
 
-fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
-    let mut of = s.of.as_ref().map_or_else(String::new, kernel);
+fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String, user: &dyn Fn(&UserExpr) -> String) -> String {
+    let value = |of: &Option<Expr>, derived: &Option<UserExpr>| match derived {
+        Some(derived) => user(derived),
+        None => of.as_ref().map_or_else(String::new, kernel),
+    };
+    let mut of = value(&s.of, &s.derived);
     if s.gap {
         of = format!("the gap of {of}");
     }
     let skipped = if s.nullable { ", skipped where absent" } else { "" };
-    let for_each = || s.against.as_ref().map_or_else(String::new, |cache| format!(", for each {}", kernel(cache)));
+    let for_each = || match value(&s.against, &s.against_derived) {
+        cache if cache.is_empty() => cache,
+        cache => format!(", for each {cache}"),
+    };
     match s.how {
         SlotHow::Count => "number of events".to_owned(),
         SlotHow::Present => format!("number of events with {of}"),
@@ -296,15 +327,22 @@ fn slot(s: &Slot, kernel: &dyn Fn(&Expr) -> String) -> String {
         SlotHow::Distinct => format!("the different {of}"),
         SlotHow::Lru => format!("depths of {of} in a stack of least recent use{}", for_each()),
         SlotHow::Pinned => format!("frequencies of {of}{}", for_each()),
-        SlotHow::Slope => format!("line through {of} over {}", s.against.as_ref().map_or_else(String::new, kernel)),
+        SlotHow::Slope => format!("line through {of} over {}", value(&s.against, &s.against_derived)),
         SlotHow::Hist(0) => format!("histogram of {of}, 1 bucket per power of two{skipped}"),
         SlotHow::Hist(k) => format!("histogram of {of}, {} buckets per power of two{skipped}", 1u32 << k),
+        SlotHow::Linear(l) => {
+            let bound = |n: i64| if s.fixed { (n as f64 / FIXED_ONE as f64).to_string() } else { n.to_string() };
+            format!("histogram of {of}, {} even buckets from {} to {}{skipped}", l.buckets, bound(l.lo), bound(l.hi))
+        }
     }
 }
 
 /// Bytes of a part of the value; none if it has a map of its own.
 fn slot_bytes(s: &Slot) -> Option<u32> {
     match s.how {
+        // The kernel only counts.
+        _ if s.derived.is_some() => Some(8),
+        SlotHow::Linear(linear) => Some(8 * linear.all()),
         SlotHow::Hist(0) => Some(INLINE_HIST),
         SlotHow::Hist(_) => None,
         _ => Some(8),

@@ -2,11 +2,12 @@
 //! beside one must be kept likewise.
 
 use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::span::Span;
 
 use crate::plan::FIXED_ONE;
 use crate::resolve::Resolved;
 use crate::typed::{Kind, Typed};
-use crate::types::Type;
+use crate::types::{ArithOp, Type};
 
 /// Whether it is a fixed-point number.
 pub(crate) fn is_fixed(e: &Typed) -> bool {
@@ -68,4 +69,34 @@ fn scaled(value: f64, e: &Typed) -> Result<i64, Diagnostic> {
             .at(e.span, "beside a ratio of the target only below 2147483648"));
     }
     Ok(scaled as i64)
+}
+
+/// Digits behind the point that the width of a bucket may have.
+const DIGITS: i64 = 1_000_000;
+
+/// A ratio of the target down to a multiple of a constant: the kernel has the number of the multiple, user space makes the
+/// ratio of it. None if the width is not a constant above zero with at most six digits behind the point.
+pub(crate) fn bucket(of: Typed, width: &Typed, span: Span) -> Option<Resolved> {
+    let width = match (&width.kind, &width.ty) {
+        (Kind::Int(n), Type::Int) => *n as f64,
+        (Kind::Float(x), Type::Ratio) => *x,
+        _ => return None,
+    };
+    let steps = (width * DIGITS as f64).round();
+    if !(1.0..1e15).contains(&steps) || (steps - width * DIGITS as f64).abs() > 1e-6 * steps {
+        return None;
+    }
+    // width = p / q
+    let divisor = greatest_common(steps as i64, DIGITS);
+    let (p, q) = (steps as i64 / divisor, DIGITS / divisor);
+    p.checked_mul(FIXED_ONE * 2)?;
+    let int = |kind| Typed::new(kind, Type::Int, span);
+    let arith = |op, a, n| Kind::Arith(op, Box::new([a, int(Kind::Int(n))]));
+    let steps = int(Kind::Steps(Box::new(of), p, q));
+    let parts = if p == 1 { steps } else { int(arith(ArithOp::Mul, steps, p)) };
+    Some(Ok(Typed::new(arith(ArithOp::Div, parts, q), Type::Ratio, span)))
+}
+
+fn greatest_common(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_common(b, a % b) }
 }

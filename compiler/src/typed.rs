@@ -109,6 +109,8 @@ pub enum Kind {
     Part(PointId, Part),
     /// The number that these bits are as a single-precision float: a ratio.
     Float32(Box<Typed>),
+    /// How many whole steps of so many parts of a whole a ratio of the target has, rounded down.
+    Steps(Box<Typed>, i64, i64),
     /// A pointer as a number.
     AddressOf(Box<Typed>),
     /// What is known of a call of a function that the script names.
@@ -338,7 +340,7 @@ impl Typed {
             Kind::If(all) => all.iter().collect(),
             Kind::Arith(_, all) | Kind::Cmp(_, all) | Kind::And(all) | Kind::Or(all) => all.iter().collect(),
             Kind::Not(a) | Kind::Neg(a) | Kind::Matches(a, _) | Kind::NumberAfter(a, _) => vec![a],
-            Kind::Readable(a) | Kind::Has(a) | Kind::Float32(a) | Kind::AddressOf(a) => vec![a],
+            Kind::Readable(a) | Kind::Has(a) | Kind::Float32(a) | Kind::AddressOf(a) | Kind::Steps(a, ..) => vec![a],
             Kind::Select(a, cases) => std::iter::once(&**a).chain(cases.iter().map(|(_, v)| v)).collect(),
             Kind::Int(_)
             | Kind::Float(_)
@@ -396,6 +398,7 @@ impl Typed {
             }
             Kind::Not(a) | Kind::Neg(a) | Kind::Matches(a, _) | Kind::NumberAfter(a, _) => a.move_to(span),
             Kind::Readable(a) | Kind::Has(a) | Kind::Float32(a) | Kind::AddressOf(a) => a.move_to(span),
+            Kind::Steps(a, ..) => a.move_to(span),
             Kind::Select(a, cases) => {
                 a.move_to(span);
                 cases.iter_mut().for_each(|(_, v)| v.move_to(span));
@@ -415,7 +418,7 @@ impl Typed {
             Kind::Part(..) => return Stage::Close,
             Kind::Dur(_) | Kind::UntilMark(_) | Kind::Start(_) => return Stage::Close,
             Kind::Accum(..) | Kind::Series(..) | Kind::Element(..) => return Stage::Close,
-            Kind::Float32(a) => return a.stage(),
+            Kind::Float32(a) | Kind::Steps(a, ..) => return a.stage(),
             Kind::Common(Common::Comm) => return Stage::User,
             Kind::Common(_) => return Stage::Close,
             Kind::Float(_) | Kind::Str(_) => return Stage::User,
@@ -549,6 +552,7 @@ impl fmt::Display for Typed {
                 None => write!(f, "{}()", p.how.word()),
             },
             Kind::Float32(a) => write!(f, "f32({a})"),
+            Kind::Steps(a, p, q) => write!(f, "steps({a}, {p}/{q})"),
             Kind::AddressOf(a) => write!(f, "address({a})"),
             Kind::Call(_, value) => f.write_str(value.word()),
             Kind::Has(a) => write!(f, "has({a})"),

@@ -12,4 +12,4 @@ mod scan;
 pub mod source;
 pub mod span;
 
-pub use parse::{Parsed, parse, parse_value};
+pub use parse::{Parsed, parse, parse_template, parse_value};

@@ -12,6 +12,7 @@ mod numbers;
 mod patterns;
 mod points;
 mod strings;
+mod template;
 
 use pest::Parser;
 use pest::error::InputLocation;
@@ -24,6 +25,7 @@ use crate::source::SourceMap;
 use crate::span::{FileId, Span};
 use build::Builder;
 use chunks::Chunk;
+pub use template::{TemplateFault, TemplatePart, parse_template};
 
 /// The largest text that is read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;

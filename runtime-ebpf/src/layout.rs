@@ -1,7 +1,7 @@
 //! How everything lies in the kernel: counters, thread slots, open records, rows.
 
 use profinfer_compiler::catalogue::Template;
-use profinfer_compiler::plan::{Plan, SlotHow, Table};
+use profinfer_compiler::plan::{Linear, Plan, SlotHow, Table};
 use profinfer_compiler::typed::PointId;
 
 use crate::asm::BuildError;
@@ -57,6 +57,16 @@ pub mod counter {
     pub const ACTIVE: u32 = 2;
     /// Where the points' words begin.
     pub const POINTS: u32 = 3;
+}
+
+/// The gate's positions: see [`counter::GATE`].
+pub mod gate {
+    /// Nothing counts yet.
+    pub const SHUT: u64 = 0;
+    /// All is attached.
+    pub const COUNTING: u64 = 1;
+    /// What has begun is counted to its end.
+    pub const NO_NEW_STEP: u64 = 2;
 }
 
 /// Counter words of a point.
@@ -397,7 +407,7 @@ impl Layout {
     pub fn fresh(&self, plan: &Plan) -> Vec<u8> {
         let mut all = vec![0u8; self.fresh_size as usize];
         for (table, layout) in plan.tables.iter().zip(&self.tables).filter(|(t, _)| !t.streamed) {
-            for (slot, at) in table.slots.iter().zip(&layout.slots) {
+            for (slot, at) in table.slots.iter().zip(&layout.slots).filter(|(slot, _)| slot.derived.is_none()) {
                 let start = match slot.how {
                     SlotHow::Min => i64::MAX,
                     SlotHow::Max => i64::MIN,
@@ -429,8 +439,11 @@ fn table_layout(t: &Table) -> TableLayout {
         .slots
         .iter()
         .map(|s| match s.how {
+            // The kernel only counts.
+            _ if s.derived.is_some() => Some(take(8)),
             SlotHow::Hist(0) => Some(take(LOG2_BUCKETS * 8)),
             SlotHow::Hist(_) => None,
+            SlotHow::Linear(linear) => Some(take(linear.all() * 8)),
             _ => Some(take(8)),
         })
         .collect();
@@ -451,6 +464,37 @@ pub fn bucket_of(value: i64, k: u32) -> u64 {
             let sub = if n >= k { rest >> (n - k) } else { rest << (k - n) };
             2 + (u64::from(n) << k) + sub
         }
+    }
+}
+
+/// Number of the bucket of `value` in a range cut evenly: what is below has 0, what is above the last.
+pub fn linear_bucket_of(value: i64, linear: Linear) -> u64 {
+    if value < linear.lo {
+        return 0;
+    }
+    if value >= linear.hi {
+        return u64::from(linear.buckets) + 1;
+    }
+    let above = value.wrapping_sub(linear.lo) as u64;
+    1 + match linear.width() {
+        Some(width) => above / width as u64,
+        None => above * u64::from(linear.buckets) / linear.hi.wrapping_sub(linear.lo) as u64,
+    }
+}
+
+/// The values `lo..hi` of a bucket of a range cut evenly.
+pub fn linear_bucket_range(bucket: u64, linear: Linear) -> (i64, i64) {
+    let range = i128::from(linear.hi) - i128::from(linear.lo);
+    let buckets = i128::from(linear.buckets);
+    // The smallest value that falls into the bucket: rounded up.
+    let at = |n: u64| {
+        let above = (range * i128::from(n) + buckets - 1) / buckets;
+        (i128::from(linear.lo) + above) as i64
+    };
+    match bucket {
+        0 => (i64::MIN, linear.lo),
+        n if n > u64::from(linear.buckets) => (linear.hi, i64::MAX),
+        n => (at(n - 1), at(n)),
     }
 }
 
@@ -476,6 +520,29 @@ pub fn bucket_range(bucket: u64, k: u32) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_value_is_in_the_range_of_its_even_bucket() {
+        for linear in [
+            Linear { lo: 0, hi: 100, buckets: 10 },
+            Linear { lo: -7, hi: 14, buckets: 7 },
+            // A tenth in fixed point: no whole number of units.
+            Linear { lo: 0, hi: 1 << 32, buckets: 10 },
+            Linear { lo: i64::MIN / 4, hi: i64::MAX / 4, buckets: 1 },
+        ] {
+            let mut values = vec![i64::MIN + 1, linear.lo - 1, linear.lo, linear.hi - 1, linear.hi, i64::MAX];
+            for bucket in 0..u64::from(linear.all()) {
+                let (lo, hi) = linear_bucket_range(bucket, linear);
+                values.extend([lo, lo.saturating_add(1), hi - 1]);
+            }
+            for value in values {
+                let bucket = linear_bucket_of(value, linear);
+                let (lo, hi) = linear_bucket_range(bucket, linear);
+                assert!(lo <= value && (value < hi || hi == i64::MAX), "{value} not in {lo}..{hi} of {linear:?}");
+                assert!(bucket < u64::from(linear.all()));
+            }
+        }
+    }
 
     #[test]
     fn every_value_is_in_the_range_of_its_bucket() {

@@ -119,7 +119,7 @@ const MAX_SERIES: u32 = 4_096;
 /// Rows that are kept of what is put together of parts: 256 sequences on 64 threads.
 const MAX_PARTS: u32 = 16_384;
 /// Bytes of the ring of events: some hundred thousand of them, read several times a second.
-const RING_BYTES: u32 = 8 << 20;
+pub const RING_BYTES: u32 = 8 << 20;
 /// Rows at least where they are put together in user space.
 const HIDDEN_ROWS: u64 = 16_384;
 /// Buckets of a fine histogram per row, at the most that is planned for.
@@ -300,7 +300,9 @@ fn args_of(plan: &Plan, e: &Expr, point: PointId, start: usize) -> u8 {
         Expr::Load { base, index, .. } => {
             args_of(plan, base, point, start) | index.as_ref().map_or(0, |(i, _)| args_of(plan, i, point, start))
         }
-        Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) => args_of(plan, a, point, start),
+        Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) | Expr::Float32(a) | Expr::Steps(a, ..) => {
+            args_of(plan, a, point, start)
+        }
         Expr::Arith(_, ab) | Expr::Cmp(_, ab) | Expr::And(ab) | Expr::Or(ab) => all(ab.as_slice()),
         Expr::If(c) => all(c.as_slice()),
         Expr::First(es) => all(es),
@@ -357,7 +359,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
         rows.swapped = table.cleared;
         for (s, slot) in table.slots.iter().enumerate() {
-            if matches!(slot.how, SlotHow::Hist(k) if k > 0) {
+            if matches!(slot.how, SlotHow::Hist(k) if k > 0) && slot.derived.is_none() {
                 let entries = (kernel_rows(table) * BUCKETS_PER_ROW).clamp(4096, 131_072) as u32;
                 let name = format!("h{s}_{}", table.name);
                 let buckets = maps.add(MapId::Hist(t, s), &name, MapKind::Hash, (l.key_size + 8, 8), entries);

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub enum Record {
     /// A table, as shown by `show` or at the end.
     Table(Table),
+    /// An event by itself.
+    Print(Print),
     /// Something the user has to know: a silent point, a lost process, an engine found.
     Message(Message),
     /// The last record of a run.
@@ -74,8 +76,10 @@ pub enum Quantity {
     HistDuration,
     /// … or [`Quantity::Bytes`] …
     HistBytes,
-    /// … or a plain number.
+    /// … or a plain number …
     HistNumber,
+    /// … or a ratio: the bounds of its buckets are in units of 2⁻³².
+    HistRatio,
 }
 
 /// A row.
@@ -109,9 +113,9 @@ pub enum Value {
 /// A bucket of a histogram: values `v` with `lo <= v < hi`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
-    /// Lowest value in it; `i64::MIN` for the bucket of all negative values.
+    /// Lowest value in it; `i64::MIN` where there is no lower bound.
     pub lo: i64,
-    /// One above the highest value in it.
+    /// One above the highest value in it; `i64::MAX` where there is no upper bound.
     pub hi: i64,
     /// How many.
     pub n: u64,
@@ -131,6 +135,50 @@ pub enum ViewKind {
     Json,
     /// CSV, whatever the format of the run.
     Csv,
+}
+
+/// An event, as `print` says it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Print {
+    /// The name given to it, else `print`, `print_2` …
+    pub name: String,
+    /// Its point.
+    pub point: String,
+    /// When it ended: nanoseconds since counting began.
+    pub at_ns: u64,
+    /// The text, part by part.
+    pub parts: Vec<Part>,
+}
+
+/// A part of a printed text.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Text of the script.
+    Text(String),
+    /// Something of the event.
+    Value {
+        /// How the script writes it: `dur`, `src0.name`.
+        name: String,
+        /// What it is.
+        quantity: Quantity,
+        /// Its value.
+        value: Value,
+    },
+}
+
+/// What a clause did at its events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AtEvents {
+    /// As [`Print::name`]; `actions`, `actions_2` … where nothing is printed.
+    pub name: String,
+    /// The point.
+    pub point: String,
+    /// Whether its events are printed.
+    pub printed: bool,
+    /// Events at which it was done.
+    pub done: u64,
+    /// Events that user space never learned of.
+    pub lost: u64,
 }
 
 /// A message.
@@ -168,6 +216,8 @@ pub struct End {
     pub open: u64,
     /// Points that attached and never fired, with the reason known for it.
     pub silent: Vec<Silent>,
+    /// What was done at events, clause by clause.
+    pub at_events: Vec<AtEvents>,
     /// Kernel memory of the maps, in bytes.
     pub kernel_bytes: u64,
     /// What the layout check found: `checked`, `unchecked` if no event came or only the script says what is read, `none` if there

@@ -54,6 +54,12 @@ impl<'t> Builder<'t> {
         }
     }
 
+    /// The expression of `expression`.
+    pub(super) fn expression(&mut self, pairs: Pairs<'_, Rule>) -> Option<Expr> {
+        let node = pairs.flat_map(children).next()?;
+        self.expr(node)
+    }
+
     /// The value of `value`.
     pub(super) fn value(&mut self, pairs: Pairs<'_, Rule>) -> Option<Expr> {
         let node = pairs.flat_map(children).next()?;

@@ -27,7 +27,7 @@ pub(super) fn unescape(inside: &str, span: Span, diagnostics: &mut Vec<Diagnosti
 }
 
 /// The character an escape stands for, and the escape's length.
-fn escape_of(text: &str) -> Option<(char, usize)> {
+pub(super) fn escape_of(text: &str) -> Option<(char, usize)> {
     match text.as_bytes().get(1)? {
         b'n' => Some(('\n', 2)),
         b't' => Some(('\t', 2)),

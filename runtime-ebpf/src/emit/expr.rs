@@ -1,7 +1,7 @@
 //! Numbers: expressions to code that leaves the value in r0.
 
 use profinfer_compiler::pattern::{Alt, Pattern};
-use profinfer_compiler::plan::{CaptureValue, Expr, Gate};
+use profinfer_compiler::plan::{CaptureValue, Expr, FIXED_ONE, Gate};
 use profinfer_compiler::typed::PointId;
 use profinfer_compiler::types::{ArithOp, CmpOp, Mem};
 
@@ -86,6 +86,10 @@ impl Emit<'_> {
                 true
             }
             Expr::Call(value) => self.call_value(*value, phase),
+            Expr::Steps(of, parts, whole) => {
+                self.steps_of(of, (*parts, *whole), point, phase);
+                true
+            }
             Expr::Pid => {
                 self.asm.load(8, R0, FP, self.pid_tgid);
                 self.asm.alu_imm(Alu::Rsh, R0, 32);
@@ -208,6 +212,32 @@ impl Emit<'_> {
                 false
             }
         }
+    }
+
+    /// `r0` = how many steps of `parts / whole` a fixed-point number has, rounded down; absent if that does not fit.
+    fn steps_of(&mut self, of: &Expr, (parts, whole): (i64, i64), point: PointId, phase: Phase) {
+        let (large, down, end) = (self.asm.label(), self.asm.label(), self.asm.label());
+        let nullable = self.number(of, point, phase);
+        self.skip_absent(nullable, end);
+        let step = parts.saturating_mul(FIXED_ONE);
+        let most = (i64::MAX - step) / whole;
+        self.asm.load_imm(R1, most);
+        self.asm.jump_if(Jump::SGt, R0, R1, large);
+        self.asm.load_imm(R1, -most);
+        self.asm.jump_if(Jump::SLt, R0, R1, large);
+        self.asm.load_imm(R1, whole);
+        self.asm.alu(Alu::Mul, R0, R1);
+        self.asm.load_imm(R1, step);
+        self.asm.jump_if_imm(Jump::SGe, R0, 0, down);
+        // Rounded towards zero it would be one too many.
+        self.asm.alu(Alu::Sub, R0, R1);
+        self.asm.alu_imm(Alu::Add, R0, 1);
+        self.asm.place(down);
+        self.asm.alu(Alu::SDiv, R0, R1);
+        self.asm.jump(end);
+        self.asm.place(large);
+        self.absent();
+        self.asm.place(end);
     }
 
     pub(crate) fn absent(&mut self) -> Nullable {

@@ -1,6 +1,6 @@
 //! Rows: puts the key together, finds or makes the row, updates its slots.
 
-use profinfer_compiler::plan::{Expr, KeySource, Slot, SlotHow};
+use profinfer_compiler::plan::{Expr, KeySource, Linear, Slot, SlotHow};
 use profinfer_compiler::typed::PointId;
 
 use super::{Emit, Phase};
@@ -182,13 +182,12 @@ impl Emit<'_> {
             (Some(of), SlotHow::Hist(_)) => {
                 self.operand(of, slot.nullable, point, done);
                 self.log2_bucket();
-                // Never taken; it tells the verifier that the bucket is within the row.
-                self.asm.jump_if_imm(Jump::Gt, R0, LOG2_BUCKETS as i32 - 1, done);
-                self.asm.alu_imm(Alu::Lsh, R0, 3);
-                self.asm.load(8, R1, FP, value);
-                self.asm.alu(Alu::Add, R1, R0);
-                self.asm.load_imm(R0, 1);
-                self.asm.atomic_add(R1, at, R0);
+                self.count_bucket(LOG2_BUCKETS, value, at, done);
+            }
+            (Some(of), SlotHow::Linear(linear)) => {
+                self.operand(of, slot.nullable, point, done);
+                self.linear_bucket(linear);
+                self.count_bucket(linear.all(), value, at, done);
             }
             (Some(of), SlotHow::Min | SlotHow::Max) => {
                 self.operand(of, slot.nullable, point, done);
@@ -201,6 +200,45 @@ impl Emit<'_> {
                 self.add_to(value, at, Some(R0));
             }
         }
+    }
+
+    /// Counts in bucket r0 of `buckets` that lie in the row.
+    fn count_bucket(&mut self, buckets: u32, value: i16, at: i16, done: Label) {
+        // Never taken; it tells the verifier that the bucket is within the row.
+        self.asm.jump_if_imm(Jump::Gt, R0, buckets as i32 - 1, done);
+        self.asm.alu_imm(Alu::Lsh, R0, 3);
+        self.asm.load(8, R1, FP, value);
+        self.asm.alu(Alu::Add, R1, R0);
+        self.asm.load_imm(R0, 1);
+        self.asm.atomic_add(R1, at, R0);
+    }
+
+    /// `r0` = the bucket of r0 in a range cut evenly; see [`crate::layout::linear_bucket_of`]. Uses r1.
+    fn linear_bucket(&mut self, linear: Linear) {
+        let (below, above, end) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.asm.load_imm(R1, linear.lo);
+        self.asm.jump_if(Jump::SLt, R0, R1, below);
+        self.asm.load_imm(R1, linear.hi);
+        self.asm.jump_if(Jump::SGe, R0, R1, above);
+        self.asm.load_imm(R1, linear.lo);
+        self.asm.alu(Alu::Sub, R0, R1);
+        match linear.width() {
+            Some(width) => self.asm.load_imm(R1, width),
+            None => {
+                self.asm.load_imm(R1, i64::from(linear.buckets));
+                self.asm.alu(Alu::Mul, R0, R1);
+                self.asm.load_imm(R1, linear.hi.wrapping_sub(linear.lo));
+            }
+        }
+        self.asm.alu(Alu::SDiv, R0, R1);
+        self.asm.alu_imm(Alu::Add, R0, 1);
+        self.asm.jump(end);
+        self.asm.place(below);
+        self.asm.load_imm(R0, 0);
+        self.asm.jump(end);
+        self.asm.place(above);
+        self.asm.load_imm(R0, i64::from(linear.buckets) + 1);
+        self.asm.place(end);
     }
 
     /// `r0 = of`; if it is absent, goes to `done`.

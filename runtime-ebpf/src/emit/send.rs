@@ -1,14 +1,20 @@
 //! Events of streamed tables: sent through the ring, one by one.
 
+use profinfer_compiler::plan::{Action, Each, Table};
 use profinfer_compiler::typed::PointId;
 
 use super::{Emit, Phase};
 use crate::asm::{Alu, Jump};
 use crate::insn::{FP, NOW, R0, R1, R2, R3, R4, RECORD, helper};
-use crate::layout::{MapId, TableCounter, sent};
+use crate::layout::{MapId, TableCounter, counter, gate, sent};
 
 /// `BPF_RB_NO_WAKEUP`: user space comes by itself, several times a second.
 const NO_WAKEUP: i64 = 1;
+
+/// Whether its first event is the end of the run. Where user space decides which events are its own, it has to say so.
+fn ends_run(table: &Table) -> bool {
+    table.user.is_none() && matches!(&table.each, Some(Each::Act(actions)) if actions.contains(&Action::Exit))
+}
 
 impl Emit<'_> {
     /// Sends the event at hand to a streamed table; one that finds no room in the ring is counted.
@@ -42,5 +48,11 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Eq, R0, 0, sent);
         self.count_table(table, TableCounter::RingFull);
         self.asm.place(sent);
+        if ends_run(&self.plan.tables[table]) {
+            // No step begins after this one, however late user space learns of it.
+            self.asm.load_map_value(R1, MapId::Counters, counter::GATE * 8);
+            self.asm.load_imm(R0, gate::NO_NEW_STEP as i64);
+            self.asm.store(R1, 0, R0);
+        }
     }
 }

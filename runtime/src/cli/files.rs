@@ -24,8 +24,7 @@ pub(super) struct Files<S> {
 impl<S: Sink> Files<S> {
     /// Opens the output folder if a script needs it; the exit code if it cannot be used.
     pub(super) fn new(rest: S, plan: &Plan, folder: &Path) -> Result<Self, u8> {
-        let bodies = [&plan.begin, &plan.end].into_iter().chain(plan.timers.iter().map(|t| &t.actions));
-        let needed = bodies.flatten().any(|a| matches!(a, Action::Show(s) if s.to.is_some()));
+        let needed = plan.actions().any(|a| matches!(a, Action::Show(s) if s.to.is_some()));
         let folder = needed.then(|| Folder::open(folder)).transpose().map_err(|e| fail(exit::USAGE, e))?;
         Ok(Self { rest, folder, said: HashSet::new() })
     }

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use profinfer_compiler::plan::Plan;
 use profinfer_ebpf::layout::{Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
+use profinfer_ebpf::object::RING_BYTES;
 use profinfer_ebpf::target::cookie;
 use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 
@@ -18,6 +19,9 @@ use crate::kernel::{
     Update,
 };
 use crate::target::{FileIdentity, Module};
+
+/// Events that can wait in the ring: the smallest take 32 bytes of it.
+const MOST_WAITING: u32 = RING_BYTES / 32;
 
 /// Maps, programs and links of one plan on one engine build.
 pub struct Instance {
@@ -132,10 +136,16 @@ impl Instance {
         Ok(attached)
     }
 
-    /// Tells the events that were sent since it was last asked, in order.
+    /// Tells the events that were sent since it was last asked, in order: all that are there now, and some of those that come
+    /// meanwhile.
     pub fn events(&mut self, mut event: impl FnMut(&[u8], &TargetFacts, &Layout)) {
         let Some(ring) = &mut self.events else { return };
-        while ring.with_next(|bytes| event(bytes, &self.facts, &self.layout)) {}
+        // However fast they come, it ends.
+        for _ in 0..MOST_WAITING {
+            if !ring.with_next(|bytes| event(bytes, &self.facts, &self.layout)) {
+                break;
+            }
+        }
     }
 
     /// Takes the links to a process away, in the background: nothing waits for it.
@@ -170,6 +180,11 @@ impl Instance {
     /// Opens, narrows or shuts the gate: see [`counter::GATE`].
     pub fn set_gate(&self, value: u64) {
         self.counters.store_u64(counter::GATE as usize, value);
+    }
+
+    /// The gate's position.
+    pub fn gate(&self) -> u64 {
+        self.counters.load_u64(counter::GATE as usize)
     }
 
     /// Says that no step can have been cut by attaching.

@@ -5,6 +5,7 @@
 //! - `sites` finds in them what a plan needs: words of enums, layouts, instructions to probe.
 //! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
 //! - `check` holds the engine's layout against the first events.
+//! - `events` are those at which something is done, `stream` keeps rows of tables whose events come one by one.
 //! - `rows` reads a table out of the kernel and merges instances.
 //! - `stream`, `caches` keep what events that are sent one by one add up to.
 //! - `numbers` computes columns.
@@ -15,6 +16,7 @@
 pub mod caches;
 pub mod calls;
 pub mod check;
+pub mod events;
 pub mod files;
 mod guardian;
 pub mod instance;

@@ -1,15 +1,16 @@
 //! Columns: from the slots of merged rows to what is shown, and the order in which it is shown.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use profinfer_compiler::QUANTILE_K;
-use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, SlotHow, SortBy, Table};
+use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, OutColumn, OutKey, PrintPart, Slot, SlotHow, SortBy, Table};
 use profinfer_compiler::types::{ArithOp, Type};
-use profinfer_ebpf::layout::bucket_range;
+use profinfer_ebpf::layout::{bucket_range, linear_bucket_range};
 
 use super::rows::{Key, Rows, SlotValue};
-use crate::record::{Bucket, Column, Quantity, Row, Value};
+use crate::record::{Bucket, Column, Part, Quantity, Row, Value};
 
 /// The error bound of a quantile: half a bucket of 2^5 per power of two.
 const QUANTILE_ERROR: &str = "±1.6 %";
@@ -38,12 +39,18 @@ impl Number {
 
 /// The heads of a table's keys and columns, those of its groups side by side.
 pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
-    let keys = groups.first().into_iter().flat_map(|(t, _)| &t.keys);
-    let keys = keys.map(|k| Column { name: k.name.clone(), quantity: quantity(&k.ty), error: None });
+    let first = groups.first().into_iter().flat_map(|(t, _)| t.keys.iter().enumerate());
+    let keys = first.map(|(i, k)| {
+        // A key may be absent throughout one group and something in another.
+        let types = groups.iter().filter_map(|(t, _)| t.keys.get(i)).map(|k| &k.ty);
+        let ty = types.clone().find(|ty| **ty != Type::Absent).unwrap_or(&k.ty);
+        Column { name: k.name.clone(), quantity: quantity(ty), error: None }
+    });
     let columns = groups.iter().flat_map(|(t, _)| &t.columns).map(|c| {
         let quantity = match (&c.value, quantity(&c.ty)) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
+            (ColumnExpr::Hist(_), _) if c.ty == Type::Ratio => Quantity::HistRatio,
             (ColumnExpr::Hist(_), _) => Quantity::HistNumber,
             (ColumnExpr::Share(..), _) => Quantity::Share,
             (ColumnExpr::HitRates(_), _) => Quantity::HitRates,
@@ -53,6 +60,28 @@ pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
         Column { name: c.name.clone(), quantity, error }
     });
     (keys.collect(), columns.collect())
+}
+
+/// What is printed of an event.
+pub fn parts(parts: &[PrintPart], heads: &[OutKey], keys: &[Key]) -> Vec<Part> {
+    let part = |part: &PrintPart| match part {
+        PrintPart::Text(text) => Part::Text(text.clone()),
+        PrintPart::Key(i) => {
+            let quantity = quantity(&heads[*i].ty);
+            let value = scaled(keys.get(*i).map_or(Value::Absent, key_value), quantity);
+            Part::Value { name: heads[*i].name.clone(), quantity, value }
+        }
+    };
+    parts.iter().map(part).collect()
+}
+
+/// A value of user space's expressions as it is shown: rates are kept per nanosecond.
+fn scaled(value: Value, quantity: Quantity) -> Value {
+    match (value, quantity) {
+        (Value::Int(n), Quantity::PerSecond | Quantity::BytesPerSecond) => Value::Float(n as f64 * PER_SECOND),
+        (Value::Float(x), Quantity::PerSecond | Quantity::BytesPerSecond) => Value::Float(x * PER_SECOND),
+        (value, _) => value,
+    }
 }
 
 fn quantity(ty: &Type) -> Quantity {
@@ -71,21 +100,25 @@ fn quantity(ty: &Type) -> Quantity {
 /// The rows as shown, sorted: those of its groups with the same keys in one, absent where a group has none. `wall_ns` is
 /// the time over which they were gathered.
 pub fn rows(groups: &[(&Table, &Rows)], wall_ns: u64, sort: Option<(SortBy, bool)>) -> Vec<Row> {
-    let columns: usize = groups.iter().map(|(t, _)| t.columns.len()).sum();
-    let mut joined: IndexMap<&[Key], Vec<Value>> = IndexMap::new();
-    let mut before = 0;
-    for (table, rows) in groups {
-        let totals = totals(table, rows);
+    let mut joined: IndexMap<&[Key], Vec<Option<&[SlotValue]>>> = IndexMap::new();
+    for (i, (_, rows)) in groups.iter().enumerate() {
         for (keys, slots) in *rows {
-            let cells = joined.entry(keys).or_insert_with(|| vec![Value::Absent; columns]);
-            for (cell, c) in cells[before..].iter_mut().zip(&table.columns) {
-                *cell = self::cell(&c.value, &c.ty, table, slots, &totals, wall_ns);
-            }
+            joined.entry(keys).or_insert_with(|| vec![None; groups.len()])[i] = Some(slots);
         }
-        before += table.columns.len();
     }
+    let places = groups.iter().enumerate().flat_map(|(g, (t, _))| t.columns.iter().map(move |c| (g, c)));
+    let computing = Computing {
+        tables: groups.iter().map(|(t, _)| *t).collect(),
+        totals: groups.iter().map(|(t, rows)| totals(t, rows)).collect(),
+        by_name: places.clone().rev().map(|(g, c)| (c.name.as_str(), (g, &c.value))).collect(),
+        wall_ns,
+    };
+    let cells = |(keys, slots): (_, Vec<Option<&[SlotValue]>>)| {
+        let cell = |(g, c): (usize, &OutColumn)| computing.of(&slots).cell(&c.value, &c.ty, g);
+        (keys, places.clone().map(cell).collect())
+    };
     let row = |(keys, cells): (&[Key], _)| Row { keys: keys.iter().map(key_value).collect(), cells };
-    let mut out: Vec<Row> = joined.into_iter().map(row).collect();
+    let mut out: Vec<Row> = joined.into_iter().map(cells).map(row).collect();
     let Some((table, _)) = groups.first() else { return out };
     let (by, descending) = sort.unwrap_or_else(|| default_sort(table));
     out.sort_by(|a, b| {
@@ -111,7 +144,8 @@ fn totals(table: &Table, rows: &Rows) -> Vec<i64> {
 
 /// Tables whose first key is a number go by it; others by their first column, largest first.
 fn default_sort(table: &Table) -> (SortBy, bool) {
-    let by_key = table.keys.first().is_some_and(|k| matches!(k.ty, Type::Int | Type::Duration | Type::Bytes));
+    let by_key =
+        table.keys.first().is_some_and(|k| matches!(k.ty, Type::Int | Type::Duration | Type::Bytes | Type::Ratio));
     if by_key { (SortBy::Key(0), false) } else { (SortBy::Column(0), true) }
 }
 
@@ -149,28 +183,83 @@ fn key_value(key: &Key) -> Value {
     }
 }
 
-fn cell(e: &ColumnExpr, ty: &Type, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Value {
-    match e {
-        ColumnExpr::Hist(i) => return histogram(*i, table, slots),
-        ColumnExpr::HitRates(i) => {
-            return match &slots[*i] {
-                SlotValue::Lru(depths) => Value::Curve(depths.hit_rates()),
-                SlotValue::Pinned(counts) => Value::Curve(counts.hit_rates()),
-                _ => Value::Absent,
-            };
-        }
-        _ => {}
-    }
-    let scale = if matches!(ty, Type::PerSecond | Type::BytesPerSecond) { PER_SECOND } else { 1.0 };
-    match number(e, table, slots, totals, wall_ns) {
-        Number::Absent => Value::Absent,
-        Number::Int(n) if scale == 1.0 => Value::Int(n),
-        Number::Int(n) => Value::Float(n as f64 * scale),
-        Number::Float(x) if (x * scale).is_finite() => Value::Float(x * scale),
-        Number::Float(_) => Value::Absent,
+/// What all rows of a table have in common.
+struct Computing<'t> {
+    /// Its groups.
+    tables: Vec<&'t Table>,
+    /// The totals of each group's slots.
+    totals: Vec<Vec<i64>>,
+    /// Columns by name: the group and what it is.
+    by_name: HashMap<&'t str, (usize, &'t ColumnExpr)>,
+    /// Over how long the rows were gathered.
+    wall_ns: u64,
+}
+
+impl<'t> Computing<'t> {
+    fn of<'r>(&'r self, slots: &'r [Option<&'r [SlotValue]>]) -> Joined<'r, 't> {
+        Joined { all: self, slots }
     }
 }
 
+/// A row with the slots of each group that has it.
+struct Joined<'r, 't> {
+    all: &'r Computing<'t>,
+    slots: &'r [Option<&'r [SlotValue]>],
+}
+
+impl Joined<'_, '_> {
+    /// A cell of a column of group `g`.
+    fn cell(&self, e: &ColumnExpr, ty: &Type, g: usize) -> Value {
+        match (e, self.slots[g]) {
+            (ColumnExpr::Hist(i), Some(slots)) => return histogram(*i, self.all.tables[g], slots),
+            (ColumnExpr::HitRates(i), Some(slots)) => {
+                return match &slots[*i] {
+                    SlotValue::Lru(depths) => Value::Curve(depths.hit_rates()),
+                    SlotValue::Pinned(counts) => Value::Curve(counts.hit_rates()),
+                    _ => Value::Absent,
+                };
+            }
+            _ => {}
+        }
+        let scale = if matches!(ty, Type::PerSecond | Type::BytesPerSecond) { PER_SECOND } else { 1.0 };
+        match self.number(e, g) {
+            Number::Absent => Value::Absent,
+            Number::Int(n) if scale == 1.0 => Value::Int(n),
+            Number::Int(n) => Value::Float(n as f64 * scale),
+            Number::Float(x) if (x * scale).is_finite() => Value::Float(x * scale),
+            Number::Float(_) => Value::Absent,
+        }
+    }
+
+    /// A number made of what group `g` gathered, and of other columns by name.
+    fn number(&self, e: &ColumnExpr, g: usize) -> Number {
+        match e {
+            ColumnExpr::Column(name) => match self.all.by_name.get(name.as_str()) {
+                Some((of, value)) => self.number(value, *of),
+                None => Number::Absent,
+            },
+            ColumnExpr::Const(x) => {
+                if x.fract() == 0.0 && x.abs() < 9e15 {
+                    Number::Int(*x as i64)
+                } else {
+                    Number::Float(*x)
+                }
+            }
+            ColumnExpr::Neg(a) => match self.number(a, g) {
+                Number::Int(n) => Number::Int(-n),
+                Number::Float(x) => Number::Float(-x),
+                Number::Absent => Number::Absent,
+            },
+            ColumnExpr::Arith(op, ab) => arithmetic(*op, self.number(&ab[0], g), self.number(&ab[1], g)),
+            _ => match self.slots[g] {
+                Some(slots) => number(e, self.all.tables[g], slots, &self.all.totals[g], self.all.wall_ns),
+                None => Number::Absent,
+            },
+        }
+    }
+}
+
+/// A number made of a row's slots.
 fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wall_ns: u64) -> Number {
     let plain = |i: usize| match &slots[i] {
         SlotValue::Number(n) | SlotValue::Last(Some((_, n))) => *n,
@@ -204,27 +293,18 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
             _ => Number::Absent,
         },
         ColumnExpr::Slope(i) => match &slots[*i] {
-            SlotValue::Line(line) => line.slope().map_or(Number::Absent, Number::Float),
+            SlotValue::Line(line) => {
+                // Where an axis is a ratio, its numbers are fixed-point ones.
+                let unit = |fixed: bool| if fixed { FIXED_ONE as f64 } else { 1.0 };
+                let slot = &table.slots[*i];
+                let slope = line.slope().map(|s| s / unit(slot.fixed) * unit(slot.against_fixed));
+                slope.map_or(Number::Absent, Number::Float)
+            }
             _ => Number::Absent,
         },
         ColumnExpr::Hist(_) | ColumnExpr::HitRates(_) => Number::Absent,
-        ColumnExpr::Const(x) => {
-            if x.fract() == 0.0 && x.abs() < 9e15 {
-                Number::Int(*x as i64)
-            } else {
-                Number::Float(*x)
-            }
-        }
-        ColumnExpr::Neg(a) => match number(a, table, slots, totals, wall_ns) {
-            Number::Int(n) => Number::Int(-n),
-            Number::Float(x) => Number::Float(-x),
-            Number::Absent => Number::Absent,
-        },
-        ColumnExpr::Arith(op, ab) => {
-            let a = number(&ab[0], table, slots, totals, wall_ns);
-            let b = number(&ab[1], table, slots, totals, wall_ns);
-            arithmetic(*op, a, b)
-        }
+        // Those are made of other numbers.
+        ColumnExpr::Column(_) | ColumnExpr::Const(_) | ColumnExpr::Neg(_) | ColumnExpr::Arith(..) => Number::Absent,
     }
 }
 
@@ -252,26 +332,31 @@ fn arithmetic(op: ArithOp, a: Number, b: Number) -> Number {
     }
 }
 
-/// The buckets of a slot in ascending order, with their power of two's division.
-fn buckets(slot: usize, table: &Table, slots: &[SlotValue]) -> (u32, Vec<(u64, u64)>) {
-    let k = match table.slots[slot].how {
-        SlotHow::Hist(k) => k,
-        _ => 0,
-    };
+/// The buckets of a slot in ascending order.
+fn buckets(slot: usize, slots: &[SlotValue]) -> Vec<(u64, u64)> {
     let mut all: Vec<(u64, u64)> = match &slots[slot] {
         SlotValue::Buckets(b) => b.iter().map(|(b, n)| (*b, *n)).filter(|(_, n)| *n > 0).collect(),
         _ => Vec::new(),
     };
     all.sort_unstable();
-    (k, all)
+    all
+}
+
+/// The values `lo..hi` of a bucket of a slot.
+fn range_of(bucket: u64, slot: &Slot) -> (i64, i64) {
+    match slot.how {
+        SlotHow::Linear(linear) => linear_bucket_range(bucket, linear),
+        SlotHow::Hist(k) => bucket_range(bucket, k),
+        _ => bucket_range(bucket, 0),
+    }
 }
 
 fn histogram(slot: usize, table: &Table, slots: &[SlotValue]) -> Value {
-    let (k, all) = buckets(slot, table, slots);
     Value::Hist(
-        all.into_iter()
+        buckets(slot, slots)
+            .into_iter()
             .map(|(b, n)| {
-                let (lo, hi) = bucket_range(b, k);
+                let (lo, hi) = range_of(b, &table.slots[slot]);
                 Bucket { lo, hi, n }
             })
             .collect(),
@@ -280,7 +365,7 @@ fn histogram(slot: usize, table: &Table, slots: &[SlotValue]) -> Value {
 
 /// The value below which a share `p` of all lies: the middle of the bucket in which it does.
 fn quantile(slot: usize, p: f64, table: &Table, slots: &[SlotValue]) -> Number {
-    let (k, all) = buckets(slot, table, slots);
+    let all = buckets(slot, slots);
     let total: u64 = all.iter().map(|(_, n)| n).sum();
     if total == 0 {
         return Number::Absent;
@@ -290,9 +375,13 @@ fn quantile(slot: usize, p: f64, table: &Table, slots: &[SlotValue]) -> Number {
     for (b, n) in all {
         seen += n;
         if seen >= rank {
-            let (lo, hi) = bucket_range(b, k);
+            let (lo, hi) = range_of(b, &table.slots[slot]);
             // The highest value in it is hi - 1; of all negative values nothing more is known.
-            return Number::Int(if lo == i64::MIN { -1 } else { lo + (hi - 1 - lo) / 2 });
+            let value = if lo == i64::MIN { -1 } else { lo + (hi - 1 - lo) / 2 };
+            return match table.slots[slot].fixed {
+                true => Number::Float(value as f64 / FIXED_ONE as f64),
+                false => Number::Int(value),
+            };
         }
     }
     Number::Absent

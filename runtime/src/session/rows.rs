@@ -4,10 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use profinfer_compiler::eval::{Value, eval, truth};
-use profinfer_compiler::plan::{FIXED_ONE, SlotHow, Table};
+use profinfer_compiler::plan::{FIXED_ONE, SlotHow, Table, UserExpr};
 use profinfer_compiler::types::Type;
 use profinfer_ebpf::TargetFacts;
-use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout};
+use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout, bucket_of, linear_bucket_of};
 
 use super::caches::{Frequencies, LruDepths};
 use super::instance::Instance;
@@ -94,18 +94,27 @@ pub fn gather(
     let layout = &instance.layout.tables[index];
     let mut lost = 0;
     let Some(map) = source.map(MapId::Table(index), index, instance) else { return Ok(lost) };
+    let derives = table.slots.iter().any(|s| s.derived.is_some());
     map.for_each(|key, value| {
         if let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut lost) {
-            for ((slot, at), into) in table.slots.iter().zip(&layout.slots).zip(row) {
-                if let Some(at) = at {
-                    add(into, slot.how, &value[*at as usize..]);
+            let found = if derives { derived(key, table, layout, &instance.facts) } else { Vec::new() };
+            for (i, ((slot, at), into)) in table.slots.iter().zip(&layout.slots).zip(row).enumerate() {
+                let Some(at) = at else { continue };
+                let value = &value[*at as usize..];
+                match slot.derived {
+                    None => add(into, slot.how, value),
+                    Some(_) => {
+                        if let Some([Some(number), _]) = found.get(i) {
+                            add_times(into, slot.how, *number, word(value));
+                        }
+                    }
                 }
             }
         }
     })?;
     for (i, slot) in table.slots.iter().enumerate() {
         let Some(map) = source.map(MapId::Hist(index, i), index, instance) else { continue };
-        if !matches!(slot.how, SlotHow::Hist(k) if k > 0) {
+        if !matches!(slot.how, SlotHow::Hist(k) if k > 0) || slot.derived.is_some() {
             continue;
         }
         map.for_each(|key, value| {
@@ -137,12 +146,7 @@ fn row_of<'r>(
 
 /// The keys that are shown of a kernel key; none if user space filters the row out.
 pub(super) fn shown(key: &[u8], table: &Table, layout: &TableLayout, facts: &TargetFacts) -> Option<Vec<Key>> {
-    let fields: Vec<Value> = table
-        .key
-        .iter()
-        .zip(&layout.key)
-        .map(|(f, at)| decode(&key[*at as usize..][..f.bytes() as usize], &f.ty, facts))
-        .collect();
+    let fields = fields(key, table, layout, facts);
     let counts = |name: &str| facts.enums.get(name).map(|words| words.len() as i64);
     if let Some(condition) = &table.user
         && !truth(&eval(condition, &fields, &counts))
@@ -150,6 +154,29 @@ pub(super) fn shown(key: &[u8], table: &Table, layout: &TableLayout, facts: &Tar
         return None;
     }
     Some(table.keys.iter().map(|k| eval(&k.value, &fields, &counts).into()).collect())
+}
+
+/// The key fields of a kernel key.
+fn fields(key: &[u8], table: &Table, layout: &TableLayout, facts: &TargetFacts) -> Vec<Value> {
+    let fields = table.key.iter().zip(&layout.key);
+    fields.map(|(f, at)| decode(&key[*at as usize..][..f.bytes() as usize], &f.ty, facts)).collect()
+}
+
+/// What each slot's number and its other axis are, where user space finds them in a kernel key.
+pub(super) fn derived(key: &[u8], table: &Table, layout: &TableLayout, facts: &TargetFacts) -> Vec<[Option<i64>; 2]> {
+    let fields = fields(key, table, layout, facts);
+    let counts = |name: &str| facts.enums.get(name).map(|words| words.len() as i64);
+    let number = |e: &Option<UserExpr>, fixed: bool| {
+        let value = match eval(e.as_ref()?, &fields, &counts) {
+            Value::Int(n) if !fixed => return Some(n),
+            Value::Int(n) => n as f64,
+            Value::Float(x) => x,
+            Value::Bool(b) => return Some(i64::from(b)),
+            Value::Absent | Value::Text(_) => return None,
+        };
+        Some(if fixed { (value * FIXED_ONE as f64) as i64 } else { value as i64 })
+    };
+    table.slots.iter().map(|s| [number(&s.derived, s.fixed), number(&s.against_derived, s.against_fixed)]).collect()
 }
 
 /// Where the row of these keys is, made if it is new; none if the table is full.
@@ -161,7 +188,7 @@ pub(super) fn place(rows: &mut Rows, shown: Vec<Key>, table: &Table) -> Option<u
     let at = entry.index();
     entry.or_insert_with(|| {
         let fresh = |how: SlotHow| match how {
-            SlotHow::Hist(_) => SlotValue::Buckets(HashMap::new()),
+            SlotHow::Hist(_) | SlotHow::Linear(_) => SlotValue::Buckets(HashMap::new()),
             SlotHow::Last => SlotValue::Last(None),
             SlotHow::Distinct => SlotValue::Distinct(HashSet::new()),
             SlotHow::Lru => SlotValue::Lru(LruDepths::default()),
@@ -176,10 +203,39 @@ pub(super) fn place(rows: &mut Rows, shown: Vec<Key>, table: &Table) -> Option<u
     Some(at)
 }
 
+/// The number of the bucket of a value in a slot's histogram.
+pub(super) fn bucket(value: i64, how: SlotHow) -> u64 {
+    match how {
+        SlotHow::Linear(linear) => linear_bucket_of(value, linear),
+        SlotHow::Hist(k) => bucket_of(value, k),
+        _ => 0,
+    }
+}
+
+/// Adds a number that `n` events have.
+fn add_times(into: &mut SlotValue, how: SlotHow, number: i64, n: u64) {
+    match into {
+        _ if n == 0 => {}
+        SlotValue::Buckets(buckets) => *buckets.entry(bucket(number, how)).or_default() += n,
+        SlotValue::Number(all) => {
+            *all = match how {
+                SlotHow::Min => (*all).min(number),
+                SlotHow::Max => (*all).max(number),
+                SlotHow::Sum => all.wrapping_add(number.wrapping_mul(n as i64)),
+                _ => all.wrapping_add(n as i64),
+            };
+        }
+        // Only streamed tables have these.
+        SlotValue::Last(_) | SlotValue::Distinct(_) | SlotValue::Lru(_) | SlotValue::Pinned(_) | SlotValue::Line(_) => {
+        }
+    }
+}
+
 fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
     match into {
         SlotValue::Buckets(buckets) => {
-            for (bucket, count) in bytes[..LOG2_BUCKETS as usize * 8].chunks_exact(8).enumerate() {
+            let all = if let SlotHow::Linear(linear) = how { linear.all() } else { LOG2_BUCKETS };
+            for (bucket, count) in bytes[..all as usize * 8].chunks_exact(8).enumerate() {
                 let n = word(count);
                 if n > 0 {
                     *buckets.entry(bucket as u64).or_default() += n;

@@ -14,7 +14,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use profinfer_compiler::plan::{self, Plan};
-use profinfer_ebpf::layout::PointCounter;
+use profinfer_ebpf::layout::{PointCounter, gate};
 use tokio::io::unix::AsyncFd;
 
 use self::arrivals::Arrivals;
@@ -22,6 +22,7 @@ use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::calls::{Calls, NoCall};
 use super::check::{Checked, check};
+use super::events::Events;
 use super::files::{Files, Modules};
 use super::instance::Instance;
 use super::names::Names;
@@ -36,12 +37,6 @@ use crate::target::{FileIdentity, Held, Process, TargetError};
 /// How often a check or the end of open steps is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The gate's positions; see [`profinfer_ebpf::layout::counter::GATE`].
-mod gate {
-    pub(super) const COUNTING: u64 = 1;
-    pub(super) const NO_NEW_STEP: u64 = 2;
-}
-
 /// What is to be observed.
 pub enum Subject {
     /// Processes that run already.
@@ -51,6 +46,10 @@ pub enum Subject {
     /// A command that stands before its first instruction.
     Command(Held),
 }
+
+/// How long an event waits before it is printed, so that those of other threads and processes that came before it are
+/// there.
+const HOLD: Duration = Duration::from_millis(10);
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -191,6 +190,10 @@ pub struct Run<'r> {
     left_out: HashSet<String>,
     /// Since when none of the observed processes lives.
     deserted: Option<Instant>,
+    /// Events at which something is done.
+    events: Events,
+    /// When it is time to look at what came through the ring.
+    next_tick: Instant,
 }
 
 impl<'r> Run<'r> {
@@ -221,6 +224,8 @@ impl<'r> Run<'r> {
             crowded: false,
             left_out: HashSet::new(),
             deserted: None,
+            events: Events::new(plan),
+            next_tick: now,
         }
     }
 
@@ -329,6 +334,7 @@ impl<'r> Run<'r> {
             self.say(sink, Level::Info, "waiting", format!("waiting for {what} to be loaded"))?;
         }
         self.started = Instant::now();
+        self.events.begin();
         self.since.fill(self.started);
         self.count(sink)?;
         let begin = self.plan.begin.clone();
@@ -353,8 +359,12 @@ impl<'r> Run<'r> {
                 Wake::ShowAll => self.show_all(sink)?,
                 Wake::Resized => sink.resized(),
                 Wake::Tick => {
+                    self.next_tick = Instant::now() + TICK;
                     self.drain();
                     self.check(sink)?;
+                    if self.happen(HOLD, sink)? || self.instances.iter().any(|i| i.gate() == gate::NO_NEW_STEP) {
+                        reason = Some("exit".to_owned());
+                    }
                 }
                 Wake::Loaded(pids) => {
                     for pid in pids {
@@ -400,7 +410,8 @@ impl<'r> Run<'r> {
         let deadline = self.settings.duration.map(|d| self.started + d);
         let streams = self.plan.tables.iter().any(|t| t.streamed) && !self.instances.is_empty();
         let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
-        let tick = looks.then(|| Instant::now() + TICK);
+        // However often something else wakes us.
+        let tick = looks.then(|| self.next_tick.min(Instant::now() + TICK));
         let look = self.deserted.map(|since| Instant::now().max(since) + self.last_look());
         let alarm = |at: Option<Instant>| async move {
             match at {
@@ -416,9 +427,10 @@ impl<'r> Run<'r> {
             pids = watch.next() => Ok(Wake::Loaded(pids?)),
             i = exited => Ok(Wake::Exited(i.map_err(RunError::system("wait for the process"))?)),
             () = alarm(deadline) => Ok(Wake::Deadline),
-            () = alarm(at) => Ok(Wake::Timer(timer)),
+            // Before timers: one that is always due must not keep it from its turn.
             () = alarm(tick) => Ok(Wake::Tick),
             () = alarm(look) => Ok(Wake::Deserted),
+            () = alarm(at) => Ok(Wake::Timer(timer)),
         }
     }
 
@@ -569,7 +581,10 @@ impl<'r> Run<'r> {
             if self.launched {
                 instance.set_all_known();
             }
-            instance.set_gate(gate::COUNTING);
+            // An `exit` at an event may have narrowed it already.
+            if instance.gate() == gate::SHUT {
+                instance.set_gate(gate::COUNTING);
+            }
         }
         for message in std::mem::take(&mut self.news) {
             sink.record(&Record::Message(message)).map_err(RunError::Output)?;

@@ -5,12 +5,18 @@ use std::sync::Arc;
 
 use profinfer_compiler::plan::{Plan, SlotHow, Table};
 use profinfer_ebpf::TargetFacts;
-use profinfer_ebpf::layout::{ABSENT, Layout, TableLayout, bucket_of, sent};
+use profinfer_ebpf::layout::{ABSENT, Layout, TableLayout, sent};
 
-use super::rows::{Key, Rows, SlotValue, place, shown, word};
+use super::rows::{Key, Rows, SlotValue, bucket, derived, place, shown, word};
 
 /// The keys of a row as they are shown, kept once.
 type Keys = Arc<[Key]>;
+/// What a kernel key comes to: the keys that are shown, and the numbers that slots find in it.
+#[derive(Debug, Clone)]
+struct Known {
+    keys: Keys,
+    derived: Arc<[[Option<i64>; 2]]>,
+}
 /// A slot of a row, process and context: what a gap is measured along.
 type Along = (usize, Keys, u32, i64);
 
@@ -20,7 +26,7 @@ pub struct Streams {
     /// By the table that they add to.
     tables: HashMap<usize, Stream>,
     /// What became of the kernel's keys, by the kernel's table.
-    keys: HashMap<usize, HashMap<Vec<u8>, Option<Keys>>>,
+    keys: HashMap<usize, HashMap<Vec<u8>, Option<Known>>>,
     /// Values of the events before, by slot and keys, process and context. They outlive a clear.
     before: HashMap<Along, i64>,
 }
@@ -47,7 +53,7 @@ impl Streams {
         let index = (head & u64::from(u32::MAX)) as usize;
         let (Some(table), Some(lies)) = (plan.tables.get(index), layout.tables.get(index)) else { return };
         let (key, values) = event[sent::KEY as usize..].split_at(lies.key_size as usize);
-        let Some(keys) = self.keys_of((index, key), table, lies, facts) else { return };
+        let Some(Known { keys, derived }) = self.keys_of((index, key), table, lies, facts) else { return };
         let stream = self.tables.entry(table.adds_to).or_default();
         let known = stream.rows.get_index_of(&keys[..]);
         let Some(row) = known.or_else(|| place(&mut stream.rows, keys.to_vec(), table)) else {
@@ -59,8 +65,11 @@ impl Streams {
         let time = word(&event[sent::TIME as usize..]);
         let event = Event { process: (head >> 32) as u32, context, time, keys: &keys };
         for (i, slot) in table.slots.iter().enumerate() {
+            let found = |which: usize| derived.get(i).and_then(|d| d[which]).unwrap_or(ABSENT);
             let mut of = slot.of.as_ref().map(|_| values.next().unwrap_or(ABSENT));
+            of = of.or_else(|| slot.derived.as_ref().map(|_| found(0)));
             let against = slot.against.as_ref().map(|_| values.next().unwrap_or(ABSENT));
+            let against = against.or_else(|| slot.against_derived.as_ref().map(|_| found(1)));
             if slot.gap
                 && let Some(value) = of
             {
@@ -97,12 +106,16 @@ impl Streams {
         table: &Table,
         lies: &TableLayout,
         facts: &TargetFacts,
-    ) -> Option<Keys> {
+    ) -> Option<Known> {
         let keys = self.keys.entry(index).or_default();
         if let Some(known) = keys.get(key) {
             return known.clone();
         }
-        keys.entry(key.to_vec()).or_insert_with(|| shown(key, table, lies, facts).map(Arc::from)).clone()
+        let known = || {
+            let keys = Arc::from(shown(key, table, lies, facts)?);
+            Some(Known { keys, derived: Arc::from(derived(key, table, lies, facts)) })
+        };
+        keys.entry(key.to_vec()).or_insert_with(known).clone()
     }
 }
 
@@ -118,8 +131,7 @@ fn add(into: &mut SlotValue, how: SlotHow, value: i64, against: Option<i64>, eve
             };
         }
         SlotValue::Buckets(buckets) => {
-            let k = if let SlotHow::Hist(k) = how { k } else { 0 };
-            *buckets.entry(bucket_of(value, k)).or_default() += 1;
+            *buckets.entry(bucket(value, how)).or_default() += 1;
         }
         SlotValue::Last(last) => {
             if last.is_none_or(|(time, _)| time <= event.time) {
@@ -172,6 +184,17 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_is_the_one_that_ended_last_whichever_came_first() {
+        let keys: Keys = Arc::from(Vec::new());
+        let mut last = SlotValue::Last(None);
+        for (time, value) in [(20, 7), (30, 8), (10, 9)] {
+            let event = Event { process: 1, context: ABSENT, time, keys: &keys };
+            add(&mut last, SlotHow::Last, value, None, &event);
+        }
+        assert_eq!(last, SlotValue::Last(Some((30, 8))));
+    }
 
     #[test]
     fn a_line_through_points_on_a_line_has_its_slope() {

@@ -6,8 +6,8 @@
 use std::io;
 
 use super::escape::escape;
-use super::{Renderer, emit, json, names, value};
-use crate::record::{Quantity, Record, Table, Value};
+use super::{Renderer, emit, json, names, print, value};
+use crate::record::{Print, Quantity, Record, Table, Value};
 
 /// Columns that each table begins with.
 const FIRST: [&str; 2] = ["table", "at_ns"];
@@ -23,18 +23,30 @@ impl Renderer for Csv {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
         match record {
             Record::Table(table) => emit(out, self.table(table)?.as_bytes()),
+            Record::Print(print) => emit(out, self.print(print)?.as_bytes()),
             Record::Message(_) | Record::End(_) => Ok(()),
         }
     }
 }
 
 impl Csv {
-    /// A table as lines, behind an empty one if another table stands before it.
-    pub(super) fn table(&mut self, table: &Table) -> io::Result<String> {
-        let names = names::unique(table, &FIRST);
-        let head = record(FIRST.iter().map(|name| field(name)).chain(names.iter().map(|name| field(name))));
+    /// An event as a row of a table that is called as its `print`.
+    fn print(&mut self, print: &Print) -> io::Result<String> {
+        let values = print::values(print);
+        let names = FIRST.iter().copied().chain(values.iter().map(|(name, ..)| name.as_str())).chain(["text"]);
+        let head = record(names.map(field));
+        let mut text = self.head(&print.name, head);
+        let cells = values.iter().map(|(_, value, quantity)| cell(value, *quantity)).collect::<io::Result<Vec<_>>>()?;
+        let first = [field(&print.name), print.at_ns.to_string()];
+        let all = first.into_iter().chain(cells).chain([field(&print::raw(print))]);
+        text.push_str(&record(all));
+        Ok(text)
+    }
+
+    /// The head line of a table, unless it is that of the one before; behind an empty line if another one is.
+    fn head(&mut self, name: &str, head: String) -> String {
         let mut text = String::new();
-        let now = (table.name.clone(), head);
+        let now = (name.to_owned(), head);
         if self.before.as_ref() != Some(&now) {
             if self.before.is_some() {
                 text.push('\n');
@@ -42,6 +54,14 @@ impl Csv {
             text.push_str(&now.1);
             self.before = Some(now);
         }
+        text
+    }
+
+    /// A table as lines, behind an empty one if another table stands before it.
+    pub(super) fn table(&mut self, table: &Table) -> io::Result<String> {
+        let names = names::unique(table, &FIRST);
+        let head = record(FIRST.iter().map(|name| field(name)).chain(names.iter().map(|name| field(name))));
+        let mut text = self.head(&table.name, head);
         for row in &table.rows {
             let first = [field(&table.name), table.at_ns.to_string()];
             let columns = table.keys.iter().chain(&table.columns);
@@ -67,7 +87,7 @@ fn cell(value: &Value, quantity: Quantity) -> io::Result<String> {
         Value::Float(_) => String::new(),
         Value::Text(text) => field(text),
         Value::Bool(truth) => truth.to_string(),
-        Value::Hist(buckets) => quoted(&json::histogram(buckets)?),
+        Value::Hist(buckets) => quoted(&json::histogram(buckets, quantity)?),
         Value::Curve(shares) => quoted(&json::curve(shares)?),
     })
 }

@@ -41,6 +41,20 @@ pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
     }
     lines.extend(events.finish());
 
+    for (at, of) in end.at_events.iter().enumerate() {
+        let mut flow = section(if at == 0 { "at each" } else { "" });
+        let what = if of.printed { "printed" } else { "done" };
+        let mut item = Line::of(Style::Key, escape(&of.point));
+        item.gap(1);
+        item.push(Style::Plain, format!("{} {what} ({})", value::grouped(of.done.into()), escape(&of.name)));
+        flow.item("", item);
+        if of.lost > 0 {
+            let text = format!("{} lost, more than could be told", value::grouped(of.lost.into()));
+            flow.item(", ", Line::of(Style::Warn, text));
+        }
+        lines.extend(flow.finish());
+    }
+
     let mut lost = section("lost");
     if end.dropped.is_empty() {
         lost.words(Style::Plain, "nothing");

@@ -7,6 +7,8 @@ use crate::record::{Bucket, Column, Quantity, Row, Table, Value};
 
 /// Gaps of up to this many empty buckets are drawn.
 const DRAWN_GAP: usize = 3;
+/// One, where bounds are those of ratios.
+const RATIO_ONE: f64 = 4_294_967_296.0;
 /// Widest bar, in columns.
 const WIDEST: usize = 52;
 
@@ -106,6 +108,7 @@ fn sums(buckets: &[Bucket], quantity: Quantity) -> Line {
             buckets.iter().map(|bucket| bound(bucket) as f64 * bucket.n as f64).sum::<f64>() / n as f64
         };
         let [low, high] = [mean(|bucket| bucket.lo), mean(|bucket| bucket.hi.saturating_sub(1))]
+            .map(|mean| if quantity == Quantity::HistRatio { mean / RATIO_ONE } else { mean })
             .map(|mean| value::cell(&Value::Float(mean), plain(quantity)).to_string());
         text += &if low == high { format!(", mean {low}") } else { format!(", mean from {low} to {high}") };
     }

@@ -7,8 +7,8 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::escape::is_hidden;
-use super::{Renderer, emit, names, value};
-use crate::record::{Bucket, End, Level, Message, Quantity, Record, Table, Value};
+use super::{Renderer, emit, names, print, value};
+use crate::record::{AtEvents, Bucket, End, Level, Message, Print, Quantity, Record, Table, Value};
 
 /// The version of the contract. A field that is added does not change it; one that goes or changes its meaning does.
 const VERSION: u32 = 1;
@@ -30,8 +30,8 @@ pub(super) fn line(record: &Record) -> io::Result<Vec<u8>> {
 }
 
 /// A histogram as it stands in a JSON row.
-pub(super) fn histogram(buckets: &[Bucket]) -> io::Result<String> {
-    String::from_utf8(to_json(&Histogram(buckets))?).map_err(io::Error::other)
+pub(super) fn histogram(buckets: &[Bucket], quantity: Quantity) -> io::Result<String> {
+    String::from_utf8(to_json(&Histogram(buckets, quantity))?).map_err(io::Error::other)
 }
 
 /// A curve as it stands in a JSON row.
@@ -73,6 +73,7 @@ impl Serialize for Line<'_> {
         let mut map = serializer.serialize_map(None)?;
         let kind = match self.0 {
             Record::Table(_) => "table",
+            Record::Print(_) => "print",
             Record::Message(_) => "message",
             Record::End(_) => "end",
         };
@@ -80,6 +81,7 @@ impl Serialize for Line<'_> {
         map.serialize_entry("v", &VERSION)?;
         match self.0 {
             Record::Table(table) => table_fields(table, &mut map)?,
+            Record::Print(print) => print_fields(print, &mut map)?,
             Record::Message(message) => message_fields(message, &mut map)?,
             Record::End(end) => end_fields(end, &mut map)?,
         }
@@ -103,6 +105,16 @@ fn table_fields<M: SerializeMap>(table: &Table, map: &mut M) -> Result<(), M::Er
     Ok(())
 }
 
+fn print_fields<M: SerializeMap>(print: &Print, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("name", &print.name)?;
+    map.serialize_entry("point", &print.point)?;
+    map.serialize_entry("at_ns", &print.at_ns)?;
+    map.serialize_entry("text", &print::raw(print))?;
+    let values = print::values(print);
+    let fields = values.iter().map(|(name, value, quantity)| (name.as_str(), Cell { value, quantity: *quantity }));
+    map.serialize_entry("values", &Fields(fields))
+}
+
 fn message_fields<M: SerializeMap>(message: &Message, map: &mut M) -> Result<(), M::Error> {
     let level = match message.level {
         Level::Info => "info",
@@ -124,7 +136,24 @@ fn end_fields<M: SerializeMap>(end: &End, map: &mut M) -> Result<(), M::Error> {
     map.serialize_entry("layout", &end.layout)?;
     let reasons: BTreeMap<&str, &str> =
         end.silent.iter().map(|silent| (silent.point.as_str(), silent.reason.as_str())).collect();
-    map.serialize_entry("silent_reasons", &reasons)
+    map.serialize_entry("silent_reasons", &reasons)?;
+    if !end.at_events.is_empty() {
+        #[derive(serde::Serialize)]
+        struct Done<'a> {
+            name: &'a str,
+            point: &'a str,
+            done: u64,
+            lost: u64,
+        }
+        let done = end.at_events.iter().map(|AtEvents { name, point, done, lost, .. }| Done {
+            name,
+            point,
+            done: *done,
+            lost: *lost,
+        });
+        map.serialize_entry("at_events", &done.collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 struct Rows<'a> {
@@ -171,26 +200,36 @@ impl Serialize for Cell<'_> {
             Value::Float(_) => serializer.serialize_none(),
             Value::Text(text) => serializer.serialize_str(text),
             Value::Bool(truth) => serializer.serialize_bool(*truth),
-            Value::Hist(buckets) => Histogram(buckets).serialize(serializer),
+            Value::Hist(buckets) => Histogram(buckets, self.quantity).serialize(serializer),
             Value::Curve(shares) => shares.serialize(serializer),
         }
     }
 }
 
-struct Histogram<'a>(&'a [Bucket]);
+struct Histogram<'a>(&'a [Bucket], Quantity);
 
 impl Serialize for Histogram<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(serde::Serialize)]
+        #[serde(untagged)]
+        enum Bound {
+            Whole(i64),
+            Ratio(f64),
+        }
+        #[derive(serde::Serialize)]
         struct Bounds {
-            lo: Option<i64>,
-            hi: Option<i64>,
+            lo: Option<Bound>,
+            hi: Option<Bound>,
             n: u64,
         }
+        let bound = |n| match self.1 {
+            Quantity::HistRatio => Bound::Ratio(value::ratio_bound(n)),
+            _ => Bound::Whole(n),
+        };
         let mut buckets = serializer.serialize_seq(Some(self.0.len()))?;
         for Bucket { lo, hi, n } in self.0.iter().copied() {
-            let lo = (lo != i64::MIN).then_some(lo);
-            let hi = (hi != i64::MAX).then_some(hi);
+            let lo = (lo != i64::MIN).then(|| bound(lo));
+            let hi = (hi != i64::MAX).then(|| bound(hi));
             buckets.serialize_element(&Bounds { lo, hi, n })?;
         }
         buckets.end()

@@ -7,7 +7,7 @@
 use std::io;
 
 use super::line::{Line, Style, paint};
-use super::{Options, Renderer, emit, footer, plain, value};
+use super::{Options, Renderer, emit, footer, plain, print, value};
 use crate::record::{Record, Table, ViewKind};
 
 /// Redraws in place.
@@ -113,6 +113,11 @@ impl Renderer for Live {
                 let above = plain::for_programs(table)?.unwrap_or_default();
                 let block = self.visible();
                 self.redraw(&above, &block)
+            }
+            Record::Print(print) => {
+                let above = print::line(print) + "\n";
+                let block = self.visible();
+                self.redraw(above.as_bytes(), &block)
             }
             Record::Message(message) => {
                 let above = paint(&[footer::message(message)], self.options.color);

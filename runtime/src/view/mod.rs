@@ -8,6 +8,7 @@
 //! | `plain` | the format for people: which of the following files draws a record |
 //! | `table`, `hist`, `footer` | rows and columns, histograms, the end of a run |
 //! | `heat`, `heatmap` | a table as a picture: what stands where; as coloured or shaded characters |
+//! | `print` | an event by itself |
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
 //! | `html` | a page with a table or a heatmap, for a file |
@@ -27,6 +28,7 @@ mod line;
 mod live;
 mod names;
 mod plain;
+mod print;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -112,6 +114,7 @@ pub fn aside(record: &Record, options: Options) -> String {
             lines
         }
         Record::Message(message) => vec![footer::message(message)],
+        Record::Print(_) => Vec::new(),
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)

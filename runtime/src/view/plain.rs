@@ -4,7 +4,7 @@ use std::io;
 
 use super::line::{Line, paint};
 use super::table::is_histogram;
-use super::{Options, Renderer, csv, curve, emit, footer, heatmap, hist, json, table};
+use super::{Options, Renderer, csv, curve, emit, footer, heatmap, hist, json, print, table};
 use crate::record::{Record, Table, ViewKind};
 
 /// Appends blocks.
@@ -17,7 +17,7 @@ pub(super) struct Plain {
 /// What was written last.
 #[derive(PartialEq, Eq)]
 enum Last {
-    Message,
+    Line,
     Block,
 }
 
@@ -29,9 +29,10 @@ impl Plain {
 
 impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
-        let now = if matches!(record, Record::Message(_)) { Last::Message } else { Last::Block };
+        let is_line = matches!(record, Record::Message(_) | Record::Print(_));
+        let now = if is_line { Last::Line } else { Last::Block };
         let mut text = Vec::new();
-        // A row of messages has no empty lines in it.
+        // A row of messages and events has no empty lines in it.
         if self.last.as_ref().is_some_and(|last| *last == Last::Block || now == Last::Block) {
             text.push(b'\n');
         }
@@ -41,6 +42,7 @@ impl Renderer for Plain {
                 Some(lines) => text.extend(lines),
                 None => text.extend(paint(&block(table, self.options), self.options.color).into_bytes()),
             },
+            Record::Print(print) => text.extend(print::line(print).into_bytes().into_iter().chain([b'\n'])),
             Record::Message(message) => {
                 text.extend(paint(&[footer::message(message)], self.options.color).into_bytes());
             }

@@ -91,7 +91,7 @@ pub(super) fn heading(column: &Column) -> String {
 
 /// Whether a column's values are histograms.
 pub(super) fn is_histogram(column: &Column) -> bool {
-    matches!(column.quantity, Quantity::HistDuration | Quantity::HistBytes | Quantity::HistNumber)
+    matches!(column.quantity, Quantity::HistDuration | Quantity::HistBytes | Quantity::HistNumber | Quantity::HistRatio)
 }
 
 /// A column in print.

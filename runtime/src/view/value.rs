@@ -95,8 +95,20 @@ pub(super) fn key(value: &Value, quantity: Quantity) -> Figure {
     }
 }
 
+/// A bound of a bucket of ratios, which is in units of 2⁻³². One that stands for a decimal fraction is that fraction.
+pub(super) fn ratio_bound(n: i64) -> f64 {
+    /// What a bound is rounded to, and how far it may be away from that.
+    const STEPS: f64 = 1e9;
+    let x = n as f64 / 4_294_967_296.0;
+    let near = (x * STEPS).round() / STEPS;
+    if x.abs() >= 1e-4 && (x - near).abs() * STEPS <= 0.25 { near } else { x }
+}
+
 /// A bound of a bucket, in `digits` significant digits where it has a unit.
 pub(super) fn bound(n: i64, quantity: Quantity, digits: usize) -> Figure {
+    if quantity == Quantity::HistRatio {
+        return float(ratio_bound(n), Quantity::Number, digits);
+    }
     match scale_of(quantity) {
         Some(scale) if n.unsigned_abs() >= scale[1].0 as u64 => float(n as f64, quantity, digits),
         Some(scale) => Figure::new(n.to_string(), scale[0].1),

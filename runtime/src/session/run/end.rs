@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::Point;
-use profinfer_ebpf::layout::{LEVELS, MapId, PointCounter, record as record_layout};
+use profinfer_ebpf::layout::{LEVELS, MapId, PointCounter, gate, record as record_layout};
 
 use super::show::OVER_LIMIT;
 use super::signals::{Signals, Wake};
-use super::{Run, RunError, Sink, gate};
+use super::{Run, RunError, Sink};
 use crate::kernel::KernelError;
 use crate::record::{End, Record, Silent};
 use crate::session::instance::Instance;
@@ -50,14 +50,17 @@ impl Run<'_> {
         self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
+        self.drain();
+        // Whether one of them is an `exit` makes no difference any more.
+        self.happen(Duration::ZERO, sink)?;
         if let Some((_, error)) = self.missing.drain().next() {
             return Err(error.into());
         }
         sink.ending();
         let actions = self.plan.end.clone();
         self.act(&actions, sink)?;
-        for table in 0..self.plan.tables.len() {
-            if self.plan.tables[table].shown_with == table && !self.plan.shows(table) {
+        for table in self.plan.shown_tables() {
+            if !self.plan.shows(table) {
                 self.show_plain(table, sink)?;
             }
         }
@@ -68,7 +71,8 @@ impl Run<'_> {
     }
 
     fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
-        let mut end = End { duration_ns: counted.as_nanos() as u64, reason, ..End::default() };
+        let at_events = self.done_at_events();
+        let mut end = End { duration_ns: counted.as_nanos() as u64, reason, at_events, ..End::default() };
         let mut hits = vec![0u64; self.plan.points.len()];
         let mut lose = |cause: &str, n: u64| {
             if n > 0 {

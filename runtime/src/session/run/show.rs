@@ -1,13 +1,14 @@
 //! What is shown and when: the actions of a script, tables on the way and at the end.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use profinfer_compiler::plan::{Action, Show, View};
+use profinfer_compiler::plan::{Action, Each, Show, View};
 
 use super::{Run, RunError, Sink};
-use crate::record::{Record, Table, ViewKind};
+use crate::record::{AtEvents, Print, Record, Table, ViewKind};
+use crate::session::events::Events;
 use crate::session::numbers;
 use crate::session::rows::{Rows, Source, gather};
 
@@ -111,8 +112,46 @@ impl Run<'_> {
     /// Counts the events that were sent since.
     pub(super) fn drain(&mut self) {
         for instance in &mut self.instances {
-            instance.events(|event, facts, layout| self.streams.count(event, self.plan, facts, layout));
+            instance.events(|event, facts, layout| {
+                if !self.events.put(event, self.plan, facts, layout) {
+                    self.streams.count(event, self.plan, facts, layout);
+                }
+            });
         }
+    }
+
+    /// Does what is to be done at events that ended longer ago than `hold`; `true` if one of them ends the run.
+    pub(super) fn happen(&mut self, hold: Duration, sink: &mut dyn Sink) -> Result<bool, RunError> {
+        let (plan, mut ends) = (self.plan, false);
+        for event in self.events.due(hold) {
+            let table = &plan.tables[event.table];
+            match &table.each {
+                None => {}
+                Some(Each::Act(actions)) => ends |= self.act(actions, sink)?,
+                Some(Each::Print(parts)) => {
+                    let print = Print {
+                        name: table.name.clone(),
+                        point: plan.points[table.point].name.clone(),
+                        at_ns: self.events.since_begin(event.time),
+                        parts: numbers::parts(parts, &table.keys, &event.keys),
+                    };
+                    sink.record(&Record::Print(print)).map_err(RunError::Output)?;
+                }
+            }
+        }
+        Ok(ends)
+    }
+
+    /// What was done at events, clause by clause, and how many of them were lost.
+    pub(super) fn done_at_events(&self) -> Vec<AtEvents> {
+        let of = |(table, each): (usize, &Each)| AtEvents {
+            name: self.plan.tables[table].name.clone(),
+            point: self.plan.points[self.plan.tables[table].point].name.clone(),
+            printed: matches!(each, Each::Print(_)),
+            done: self.events.told[table],
+            lost: self.instances.iter().flat_map(|i| i.table_drops(table)).map(|(_, n)| n).sum(),
+        };
+        Events::of(self.plan).map(of).collect()
     }
 
     /// The tables whose rows add up in a group.
@@ -166,7 +205,7 @@ impl Run<'_> {
 
     pub(super) fn show_all(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         self.check(sink)?;
-        for table in (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].shown_with == *t) {
+        for table in self.plan.shown_tables() {
             self.show_plain(table, sink)?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::record::AtEvents;
 
 fn lines(records: &[Record]) -> Vec<Json> {
     let out = shown(Format::Json, Options::default(), records);
@@ -22,8 +23,18 @@ pub(super) fn example() -> Vec<Record> {
         message(Level::Info, "attached", "llama-server (pid 1234), llama.cpp since 2025-02, 14 sites"),
         Record::Table(ops),
         Record::Table(layers),
-        Record::End(silent_end()),
+        Record::Print(prints::slow()),
+        Record::End(example_end()),
     ]
+}
+
+/// An end after events were printed.
+fn example_end() -> End {
+    let of = |name: &str, printed, done, lost| {
+        let (name, point) = (name.to_owned(), "ggml_op".to_owned());
+        AtEvents { name, point, printed, done, lost }
+    };
+    End { at_events: vec![of("print", true, 1, 1234)], ..silent_end() }
 }
 
 /// The code blocks of the documentation in a language.

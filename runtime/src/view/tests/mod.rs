@@ -6,6 +6,7 @@ mod html;
 mod json;
 mod live;
 mod plain;
+mod prints;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -92,6 +93,7 @@ fn layers() -> Table {
 
 fn silent_end() -> End {
     End {
+        at_events: vec![],
         duration_ns: 12_345_678_901,
         reason: "target exited".to_owned(),
         hits: BTreeMap::from([

@@ -1,0 +1,154 @@
+//! Columns that are made of other columns of their table, by name: `mean = total / n`. The others may stand in other groups,
+//! and in clauses further down, so what such a column is can be told only when all of them are there.
+
+use std::collections::{HashMap, HashSet};
+
+use profinfer_lang::ast;
+use profinfer_lang::ast::{Clause, ExprKind, GroupKind};
+use profinfer_lang::diagnostic::Diagnostic;
+use profinfer_lang::span::Span;
+
+use crate::clauses::Clauses;
+use crate::columns::{not_a_number, units};
+use crate::faults::{HelpNear, consequence};
+use crate::types::{ArithOp, Type};
+
+/// The names of columns that a column of a group may be made of, by table.
+#[derive(Debug, Default)]
+pub(crate) struct ColumnNames(HashMap<String, HashSet<String>>);
+
+impl ColumnNames {
+    /// Those that the groups of each table give.
+    pub(crate) fn of(clauses: &[&Clause]) -> Self {
+        let mut names = Self::default();
+        for group in clauses.iter().flat_map(|c| &c.body.groups) {
+            if let GroupKind::Columns { columns, into: Some(into), .. } = &group.kind {
+                names.0.entry(into.node.clone()).or_default().extend(named(columns));
+            }
+        }
+        names
+    }
+
+    /// Those of a group's table, its own included.
+    pub(crate) fn for_group(&self, columns: &[ast::Column], into: Option<&str>) -> HashSet<String> {
+        let shared = into.and_then(|into| self.0.get(into)).into_iter().flatten().cloned();
+        shared.chain(named(columns)).collect()
+    }
+}
+
+fn named(columns: &[ast::Column]) -> impl Iterator<Item = String> + '_ {
+    columns.iter().filter_map(|c| c.name.as_ref()).map(|n| n.node.clone())
+}
+
+/// What a column is made of, as far as its unit goes.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) kind: DraftKind,
+    pub(crate) span: Span,
+}
+
+/// See [`Draft`].
+#[derive(Debug)]
+pub(crate) enum DraftKind {
+    /// Something of its own group.
+    Known(Type),
+    /// Another column.
+    Named(String),
+    /// Arithmetic.
+    Arith(ArithOp, Box<[Draft; 2]>),
+    /// Minus.
+    Neg(Box<Draft>),
+}
+
+/// A column by table and place in it.
+type Place = (usize, usize);
+
+/// Gives all columns that are made of others their units; faults are kept.
+pub(crate) fn finish(clauses: &mut Clauses<'_>) {
+    let mut drafts: HashMap<Place, Draft> = std::mem::take(&mut clauses.drafts).into_iter().collect();
+    let mut places: Vec<Place> = drafts.keys().copied().collect();
+    places.sort_unstable();
+    for place in places {
+        if let Err(fault) = one(clauses, &mut drafts, place, &mut Vec::new()) {
+            clauses.broken.insert(clauses.tables[place.0].name.clone());
+            clauses.errors.push(fault);
+        }
+    }
+}
+
+/// Finds the unit of one column, those that it is made of first.
+fn one(
+    clauses: &mut Clauses<'_>,
+    drafts: &mut HashMap<Place, Draft>,
+    place: Place,
+    open: &mut Vec<Place>,
+) -> Result<(), Diagnostic> {
+    let Some(draft) = drafts.remove(&place) else { return Ok(()) };
+    open.push(place);
+    let ty = unit(clauses, drafts, place.0, &draft, open);
+    open.pop();
+    clauses.tables[place.0].columns[place.1].ty = ty?;
+    Ok(())
+}
+
+fn unit(
+    clauses: &mut Clauses<'_>,
+    drafts: &mut HashMap<Place, Draft>,
+    table: usize,
+    draft: &Draft,
+    open: &mut Vec<Place>,
+) -> Result<Type, Diagnostic> {
+    match &draft.kind {
+        DraftKind::Known(ty) => Ok(ty.clone()),
+        DraftKind::Neg(a) => unit(clauses, drafts, table, a, open),
+        DraftKind::Arith(op, ab) => {
+            let a = unit(clauses, drafts, table, &ab[0], open)?;
+            let b = unit(clauses, drafts, table, &ab[1], open)?;
+            units(*op, (&a, ab[0].span), (&b, ab[1].span), draft.span)
+        }
+        DraftKind::Named(name) => {
+            let first = clauses.tables[table].shown_with;
+            let groups = clauses.tables.iter().enumerate().filter(|(i, t)| t.shown_with == first && t.adds_to == *i);
+            let all: Vec<(Place, &str)> = groups
+                .flat_map(|(g, t)| t.columns.iter().enumerate().map(move |(i, c)| ((g, i), c.name.as_str())))
+                .collect();
+            let Some(place) = all.iter().find(|(_, n)| n == name).map(|(place, _)| *place) else {
+                if clauses.broken.contains(&clauses.tables[table].name) {
+                    return Err(consequence(draft.span));
+                }
+                let names = all.iter().map(|(_, n)| *n);
+                return Err(Diagnostic::error("PI0322", format!("the table has no column `{name}`"))
+                    .at(draft.span, "unknown column")
+                    .help_near(name, names, "columns that are made of others name them: total / n"));
+            };
+            if open.contains(&place) {
+                return Err(Diagnostic::error("PI0211", format!("the column `{name}` needs itself"))
+                    .at(draft.span, "goes round in a circle")
+                    .help("a column is made of aggregations, in the end"));
+            }
+            one(clauses, drafts, place, open)?;
+            let column = &clauses.tables[place.0].columns[place.1];
+            if column.value.is_picture() {
+                return Err(not_a_number(draft.span));
+            }
+            Ok(column.ty.clone())
+        }
+    }
+}
+
+impl Draft {
+    /// A name of a column.
+    pub(crate) fn named(name: &str, span: Span) -> Self {
+        Self { kind: DraftKind::Named(name.to_owned()), span }
+    }
+}
+
+/// Whether an expression names one of these columns outside of calls.
+pub(crate) fn names_one(e: &ast::Expr, is_column: &dyn Fn(&str) -> bool) -> bool {
+    match &e.kind {
+        ExprKind::Name(name) => is_column(name),
+        ExprKind::Paren(a) | ExprKind::Unary(_, a) => names_one(a, is_column),
+        ExprKind::Binary(_, a, b) => names_one(a, is_column) || names_one(b, is_column),
+        _ => false,
+    }
+}

@@ -1,0 +1,103 @@
+//! Events at which something is done, in the order of their times.
+
+use std::time::Duration;
+
+use profinfer_compiler::plan::{Each, Plan};
+use profinfer_ebpf::TargetFacts;
+use profinfer_ebpf::layout::{Layout, sent};
+
+use super::rows::{Key, shown, word};
+
+/// An event that came through the ring.
+#[derive(Debug)]
+pub struct Happened {
+    /// When it ended, in ns of the monotonic clock.
+    pub time: u64,
+    /// Index in [`Plan::tables`] of what is done.
+    pub table: usize,
+    /// What is known of it.
+    pub keys: Vec<Key>,
+}
+
+/// Events that wait for their turn.
+#[derive(Debug, Default)]
+pub struct Events {
+    waiting: Vec<Happened>,
+    /// When counting began, in ns of the monotonic clock.
+    began: u64,
+    /// How many were told, by table.
+    pub told: Vec<u64>,
+}
+
+impl Events {
+    /// None yet.
+    pub fn new(plan: &Plan) -> Self {
+        Self { told: vec![0; plan.tables.len()], ..Self::default() }
+    }
+
+    /// Counting begins.
+    pub fn begin(&mut self) {
+        self.began = monotonic();
+    }
+
+    /// Since counting began, in ns.
+    pub fn since_begin(&self, time: u64) -> u64 {
+        time.saturating_sub(self.began)
+    }
+
+    /// Keeps an event as it was sent, if it is one of these; see [`sent`].
+    pub fn put(&mut self, event: &[u8], plan: &Plan, facts: &TargetFacts, layout: &Layout) -> bool {
+        let index = (word(event) & u64::from(u32::MAX)) as usize;
+        let (Some(table), Some(lies)) = (plan.tables.get(index), layout.tables.get(index)) else { return false };
+        if table.each.is_none() {
+            return false;
+        }
+        let key = &event[sent::KEY as usize..][..lies.key_size as usize];
+        if let Some(keys) = shown(key, table, lies, facts) {
+            self.waiting.push(Happened { time: word(&event[sent::TIME as usize..]), table: index, keys });
+        }
+        true
+    }
+
+    /// Takes those that ended longer ago than `hold`, in the order of their times.
+    pub fn due(&mut self, hold: Duration) -> Vec<Happened> {
+        // Those of one time stay as they were sent.
+        self.waiting.sort_by_key(|e| e.time);
+        let until = monotonic().saturating_sub(hold.as_nanos() as u64);
+        let due = self.waiting.partition_point(|e| e.time <= until);
+        self.waiting.drain(..due).inspect(|e| self.told[e.table] += 1).collect()
+    }
+
+    /// What is done at events of a plan, by index.
+    pub fn of(plan: &Plan) -> impl Iterator<Item = (usize, &Each)> {
+        plan.tables.iter().enumerate().filter_map(|(i, t)| Some((i, t.each.as_ref()?)))
+    }
+}
+
+/// The time that the kernel gives events, in ns.
+fn monotonic() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec that the call may write to, and the clock is one that every kernel has.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_wait_for_those_before_them() {
+        let now = monotonic();
+        let mut events = Events { told: vec![0; 2], ..Events::default() };
+        let later = now + 3_600_000_000_000;
+        for (time, table) in [(now - 5, 0), (now - 9, 1), (later, 0), (now - 5, 1)] {
+            events.waiting.push(Happened { time, table, keys: Vec::new() });
+        }
+        assert!(events.due(Duration::from_secs(3600)).is_empty(), "all of them are too young");
+        let due: Vec<_> = events.due(Duration::ZERO).iter().map(|e| (now - e.time, e.table)).collect();
+        assert_eq!(due, [(9, 1), (5, 0), (5, 1)], "by time, those of one time as they came");
+        assert_eq!(events.told, [1, 2]);
+        assert_eq!(events.waiting.len(), 1);
+    }
+}
