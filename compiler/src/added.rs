@@ -296,9 +296,10 @@ fn is_followed(ty: &Type) -> bool {
 }
 
 /// The points of the engine that a call may lie in, innermost first: operators, graphs, micro-batches, calls, and for
-/// threads that only work for one, their part of it.
+/// threads that only work for one, their part of it. A span with an event for each row has none while it is open.
 fn innermost_first(catalogue: &Catalogue) -> Vec<PointId> {
-    let encloses = |p: &&Point| matches!(p.template, Template::Span | Template::Sequence) && p.variant.is_none();
+    let lasts = |p: &Point| matches!(p.template, Template::Span | Template::Sequence) && p.each.is_empty();
+    let encloses = |p: &&Point| lasts(p) && p.variant.is_none();
     let mut all: Vec<(PointId, &Point)> = catalogue.points.iter().enumerate().filter(|(_, p)| encloses(p)).collect();
     all.sort_by_key(|(_, p)| (p.team.is_some(), std::cmp::Reverse(p.within.len())));
     all.into_iter().map(|(id, _)| id).collect()
