@@ -242,8 +242,9 @@ fn a_target_that_is_killed_while_attaching_is_told(kind: Kind) {
     let lab = Lab::new();
     let mut engine = lab.engine(kind);
     let begin = Instant::now();
-    Profinfer::attach(engine.pid(), ATTACHED).interrupt().succeeded();
+    let running = Profinfer::attach(engine.pid(), ATTACHED);
     let whole = begin.elapsed();
+    running.interrupt().succeeded();
     let mut told = 0;
     for attempt in 0..ATTEMPTS {
         let pid = engine.pid();
