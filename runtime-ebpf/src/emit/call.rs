@@ -8,6 +8,7 @@
 use profinfer_compiler::typed::{CallValue, PointId};
 use profinfer_compiler::types::Mem;
 
+use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
 use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
@@ -22,17 +23,8 @@ impl Emit<'_> {
         self.gate(point, end);
         self.count_point(point, PointCounter::Hits);
         self.frame_key(point);
-        let (there, fresh, no_room) = (self.asm.label(), self.asm.label(), self.asm.label());
-        self.frame_lookup(point);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.load_map(R1, MapId::State(point));
-        self.frame_key_address(point);
-        self.asm.load_map_value(R3, MapId::Fresh, 0);
-        self.asm.load_imm(R4, 0);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        self.frame_lookup(point);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, no_room);
-        self.asm.place(there);
+        let (fresh, no_room) = (self.asm.label(), self.asm.label());
+        self.lookup_or_begin(MapId::State(point), self.frame_key_at(point), no_room);
         self.asm.mov(RECORD, R0);
         self.now();
         self.asm.load(8, R0, RECORD, record::START);
@@ -91,7 +83,7 @@ impl Emit<'_> {
         let (gone, known, unknown) = (self.asm.label(), self.asm.label(), self.asm.label());
         self.thread_slot(end, false);
         self.frame_key(point);
-        self.frame_lookup(point);
+        self.lookup(MapId::State(point), self.frame_key_at(point));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         self.asm.mov(RECORD, R0);
         self.asm.load(8, R0, RECORD, record::START);
@@ -124,8 +116,7 @@ impl Emit<'_> {
         self.asm.store(SLOT, call.inner, R0);
         self.close_record(point);
         self.asm.place(gone);
-        self.asm.load_map(R1, MapId::State(point));
-        self.frame_key_address(point);
+        self.map_and_key(MapId::State(point), self.frame_key_at(point));
         self.asm.call(helper::MAP_DELETE_ELEM);
     }
 
@@ -145,15 +136,8 @@ impl Emit<'_> {
         self.asm.store(SLOT, at + 8, R0);
     }
 
-    fn frame_key_address(&mut self, point: PointId) {
-        self.asm.mov(R2, SLOT);
-        self.asm.alu_imm(Alu::Add, R2, i32::from(self.layout.points[point].in_slot));
-    }
-
-    fn frame_lookup(&mut self, point: PointId) {
-        self.asm.load_map(R1, MapId::State(point));
-        self.frame_key_address(point);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+    fn frame_key_at(&self, point: PointId) -> KeyAt {
+        KeyAt::Slot(self.layout.points[point].in_slot)
     }
 
     /// `r0` = what is known of the call at hand; says whether it may be absent.

@@ -7,8 +7,9 @@ use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::typed::PointId;
 
 use super::Emit;
-use crate::asm::{Alu, Jump, Label};
-use crate::insn::{R0, R1, R2, RECORD, SLOT, helper};
+use super::value::KeyAt;
+use crate::asm::{Jump, Label};
+use crate::insn::{R0, R1, R2, RECORD, SLOT};
 use crate::layout::{MapId, record};
 
 impl Emit<'_> {
@@ -19,10 +20,7 @@ impl Emit<'_> {
         let base = if self.plan.points[of].template == Template::Sequence {
             self.asm.load(8, R0, SLOT, in_slot);
             self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
-            self.asm.load_map(R1, MapId::State(of));
-            self.asm.mov(R2, SLOT);
-            self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
-            self.asm.call(helper::MAP_LOOKUP_ELEM);
+            self.lookup(MapId::State(of), KeyAt::Slot(in_slot));
             self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
             self.asm.mov(R2, R0);
             0

@@ -3,8 +3,9 @@
 use profinfer_compiler::typed::PointId;
 
 use super::Emit;
+use super::value::KeyAt;
 use crate::asm::{Alu, Jump};
-use crate::insn::{NOW, R0, R1, R2, RECORD, SLOT, helper};
+use crate::insn::{NOW, R0, R1, RECORD, SLOT};
 use crate::layout::{MapId, record};
 
 impl Emit<'_> {
@@ -18,10 +19,7 @@ impl Emit<'_> {
         self.thread_slot(end, false);
         self.asm.load(8, R0, SLOT, in_slot);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
-        self.asm.load_map(R1, MapId::State(point));
-        self.asm.mov(R2, SLOT);
-        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::State(point), KeyAt::Slot(in_slot));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         self.asm.mov(RECORD, R0);
         self.asm.load(8, R0, RECORD, record::START);

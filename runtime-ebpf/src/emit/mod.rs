@@ -14,6 +14,7 @@ mod rows;
 mod send;
 mod team;
 mod template;
+mod value;
 
 pub(crate) use record::{SERIES_KEY, SERIES_VALUE};
 pub(crate) use template::CHECK_SAMPLES;
@@ -21,6 +22,7 @@ pub(crate) use template::CHECK_SAMPLES;
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::typed::PointId;
 
+use self::value::KeyAt;
 use crate::asm::{Alu, Asm, Jump, Label};
 use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, SLOT, helper};
 use crate::layout::{Layout, MapId, PointCounter, TableCounter};
@@ -178,28 +180,13 @@ impl<'p> Emit<'p> {
 
     /// `r7` = the thread's slot. Without one, it is made, or `without` is where to go on.
     pub(crate) fn thread_slot(&mut self, without: Label, make: bool) {
-        let key = self.pid_tgid;
-        let lookup = |asm: &mut Asm| {
-            asm.load_map(R1, MapId::Threads);
-            asm.stack_address(R2, key);
-            asm.call(helper::MAP_LOOKUP_ELEM);
-        };
-        lookup(&mut self.asm);
-        if !make {
+        let (map, key) = (MapId::Threads, KeyAt::Stack(self.pid_tgid));
+        if make {
+            self.lookup_or_begin(map, key, without);
+        } else {
+            self.lookup(map, key);
             self.asm.jump_if_imm(Jump::Eq, R0, 0, without);
-            self.asm.mov(SLOT, R0);
-            return;
         }
-        let there = self.asm.label();
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.load_map(R1, MapId::Threads);
-        self.asm.stack_address(R2, key);
-        self.asm.load_map_value(R3, MapId::Fresh, 0);
-        self.asm.load_imm(R4, 0);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        lookup(&mut self.asm);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, without);
-        self.asm.place(there);
         self.asm.mov(SLOT, R0);
     }
 }

@@ -6,9 +6,10 @@
 
 use profinfer_compiler::typed::{PartHow, PointId};
 
+use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, Jump, Label};
-use crate::insn::{FP, NOW, R0, R1, R2, R3, R4, RECORD, helper};
+use crate::insn::{FP, NOW, R0, R1, R2, R3, RECORD, helper};
 use crate::layout::{MapId, PointCounter, part, record};
 
 /// Parts and rows that an event may have; what has more is not what it should be, and counts as a failed read.
@@ -116,22 +117,8 @@ impl Emit<'_> {
 
     /// `r0` = what is kept of the row whose key is on the stack, begun anew if it is left from an event before.
     fn row_of_parts(&mut self, point: PointId, key: i16, without: Label) {
-        let lookup = |this: &mut Self| {
-            this.asm.load_map(R1, MapId::Parts(point));
-            this.asm.stack_address(R2, key);
-            this.asm.call(helper::MAP_LOOKUP_ELEM);
-        };
-        let (there, same) = (self.asm.label(), self.asm.label());
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.load_map(R1, MapId::Parts(point));
-        self.asm.stack_address(R2, key);
-        self.asm.load_map_value(R3, MapId::Fresh, 0);
-        self.asm.load_imm(R4, 0);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, without);
-        self.asm.place(there);
+        let same = self.asm.label();
+        self.lookup_or_begin(MapId::Parts(point), KeyAt::Stack(key), without);
         self.asm.load(8, R1, R0, part::EVENT);
         self.asm.jump_if(Jump::Eq, R1, NOW, same);
         self.asm.store(R0, part::EVENT, NOW);

@@ -3,9 +3,10 @@
 use profinfer_compiler::plan::{Capture, CaptureValue, Expr, Series};
 use profinfer_compiler::typed::{AccumHow, PointId, SeriesHow};
 
+use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
-use crate::insn::{FP, NOW, R0, R1, R2, R3, R4, RECORD, Reg, SLOT, helper};
+use crate::insn::{FP, NOW, R0, R1, R2, R3, RECORD, Reg, SLOT, helper};
 use crate::layout::{ABSENT, ABSENT_TEXT, MapId, PointCounter, counter, record};
 
 /// Offsets in a value of [`MapId::Series`].
@@ -422,22 +423,7 @@ impl Emit<'_> {
                 None => self.asm.store_imm(FP, place, 0),
             }
         }
-        let lookup = |this: &mut Self| {
-            this.asm.load_map(R1, MapId::Series);
-            this.asm.stack_address(R2, key);
-            this.asm.call(helper::MAP_LOOKUP_ELEM);
-        };
-        let there = self.asm.label();
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.load_map(R1, MapId::Series);
-        self.asm.stack_address(R2, key);
-        self.asm.load_map_value(R3, MapId::Fresh, 0);
-        self.asm.load_imm(R4, 0);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, without);
-        self.asm.place(there);
+        self.lookup_or_begin(MapId::Series, KeyAt::Stack(key), without);
         self.asm.release(SERIES_KEY);
     }
 

@@ -11,9 +11,10 @@
 use profinfer_compiler::plan::Gate;
 use profinfer_compiler::typed::PointId;
 
+use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
-use crate::insn::{FP, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
+use crate::insn::{FP, R0, R1, RECORD, SLOT, helper};
 use crate::layout::{MapId, PointCounter, counter, record};
 
 /// Threads of a team at most.
@@ -58,22 +59,8 @@ impl Emit<'_> {
 
     /// Ends the open step and begins the next one. r7 is the slot of thread 0, or 0 if that has not begun yet.
     fn team_record(&mut self, point: PointId, start: usize, key: i16, end: Label) -> Result<(), BuildError> {
-        let (there, fresh, no_room) = (self.asm.label(), self.asm.label(), self.asm.label());
-        let lookup = |this: &mut Self| {
-            this.asm.load_map(R1, MapId::State(point));
-            this.asm.stack_address(R2, key);
-            this.asm.call(helper::MAP_LOOKUP_ELEM);
-        };
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.load_map(R1, MapId::State(point));
-        self.asm.stack_address(R2, key);
-        self.asm.load_map_value(R3, MapId::Fresh, 0);
-        self.asm.load_imm(R4, 0);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, no_room);
-        self.asm.place(there);
+        let (fresh, no_room) = (self.asm.label(), self.asm.label());
+        self.lookup_or_begin(MapId::State(point), KeyAt::Stack(key), no_room);
         self.asm.mov(RECORD, R0);
         self.now();
         self.asm.load(8, R0, RECORD, record::START);
@@ -164,9 +151,7 @@ impl Emit<'_> {
 
     /// `r1` and `r2` for a call on the map of open steps, with the key in the slot.
     fn state_in_slot(&mut self, point: PointId) {
-        self.asm.load_map(R1, MapId::State(point));
-        self.asm.mov(R2, SLOT);
-        self.asm.alu_imm(Alu::Add, R2, i32::from(self.layout.points[point].in_slot));
+        self.map_and_key(MapId::State(point), KeyAt::Slot(self.layout.points[point].in_slot));
     }
 
     /// `r7` = the slot of the team's thread 0, or 0 if it has not begun; goes to `none` as soon as that is known.
@@ -176,18 +161,14 @@ impl Emit<'_> {
         self.asm.load(8, R0, FP, number);
         self.asm.store(FP, own, R0);
         self.asm.store_imm(FP, number, 0);
-        self.asm.load_map(R1, MapId::State(point));
-        self.asm.stack_address(R2, key);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::State(point), KeyAt::Stack(key));
         self.asm.load(8, R1, FP, own);
         self.asm.store(FP, number, R1);
         self.asm.load_imm(SLOT, 0);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
         self.asm.load(8, R0, R0, team.thread);
         self.asm.store(FP, own, R0);
-        self.asm.load_map(R1, MapId::Threads);
-        self.asm.stack_address(R2, own);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::Threads, KeyAt::Stack(own));
         self.asm.mov(SLOT, R0);
         self.asm.release(8);
     }

@@ -14,9 +14,10 @@ use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{CaptureValue, Gate};
 use profinfer_compiler::typed::PointId;
 
+use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
-use crate::insn::{CTX, FP, R0, R1, R2, R3, R4, RECORD, SLOT, helper};
+use crate::insn::{CTX, FP, R0, R1, R2, RECORD, SLOT, helper};
 use crate::layout::{MapId, PointCounter, counter, record};
 
 /// Samples of each point that the layout check takes.
@@ -211,24 +212,8 @@ impl Emit<'_> {
         self.asm.load(8, R0, FP, self.pid_tgid);
         self.asm.alu_imm(Alu::Rsh, R0, 32);
         self.asm.store(SLOT, in_slot, R0);
-        let lookup = |this: &mut Self| {
-            this.asm.load_map(R1, MapId::State(point));
-            this.asm.mov(R2, SLOT);
-            this.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
-            this.asm.call(helper::MAP_LOOKUP_ELEM);
-        };
-        let (there, fresh, no_room) = (self.asm.label(), self.asm.label(), self.asm.label());
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.asm.load_map(R1, MapId::State(point));
-        self.asm.mov(R2, SLOT);
-        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
-        self.asm.load_map_value(R3, MapId::Fresh, 0);
-        self.asm.load_imm(R4, 0);
-        self.asm.call(helper::MAP_UPDATE_ELEM);
-        lookup(self);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, no_room);
-        self.asm.place(there);
+        let (fresh, no_room) = (self.asm.label(), self.asm.label());
+        self.lookup_or_begin(MapId::State(point), KeyAt::Slot(in_slot), no_room);
         self.asm.mov(RECORD, R0);
         self.now();
         self.asm.load(8, R0, RECORD, record::START);
@@ -250,10 +235,7 @@ impl Emit<'_> {
         let in_slot = self.layout.points[point].in_slot;
         self.asm.load(8, R0, SLOT, in_slot);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
-        self.asm.load_map(R1, MapId::State(point));
-        self.asm.mov(R2, SLOT);
-        self.asm.alu_imm(Alu::Add, R2, i32::from(in_slot));
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::State(point), KeyAt::Slot(in_slot));
         let gone = self.asm.label();
         self.asm.jump_if_imm(Jump::Eq, R0, 0, gone);
         self.asm.mov(RECORD, R0);
