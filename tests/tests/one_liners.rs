@@ -67,15 +67,14 @@ fn form(answer: &str) -> Vec<String> {
     // A title ends with the time of the table, and its head follows.
     let lines: Vec<&str> = answer.lines().collect();
     let is_title = |line: &str| line.contains("  at ") && line.ends_with('s');
-    let titles = (0..lines.len()).filter(|i| is_title(lines[*i]));
-    titles
-        .flat_map(|i| {
-            [
-                names(lines[i].split("  at ").next().unwrap_or_default()),
-                lines.get(i + 1).map_or_else(String::new, |l| names(l)),
-            ]
-        })
-        .collect()
+    let titles: Vec<usize> = (0..lines.len()).filter(|i| is_title(lines[*i])).collect();
+    if titles.is_empty() {
+        // Events, a line each.
+        return lines.first().map(|line| vec![names(line)]).unwrap_or_default();
+    }
+    let head = |i: usize| lines.get(i + 1).map_or_else(String::new, |line| names(line));
+    let table = |i: usize| [names(lines[i].split("  at ").next().unwrap_or_default()), head(i)];
+    titles.into_iter().flat_map(table).collect()
 }
 
 /// What a run printed on stdout, without the report of its end.
@@ -115,7 +114,7 @@ fn every_line_prints_what_the_page_shows() {
             let (found, shown) = (form(&found), form(&line.answer));
             assert!(!shown.is_empty(), "the page has no answer to {}", line.script);
             // With a timer there may be several, some of them empty.
-            let same = found.chunks(2).any(|table| table == &shown[..2]);
+            let same = found.chunks(2).any(|table| table == &shown[..shown.len().min(2)]);
             assert!(same, "{}\nprints:\n{}\nand not {shown:?}", line.script, report.stdout);
         }
     }
