@@ -174,7 +174,8 @@ fn a_file_is_replaced_whole(kind: Kind) {
         });
         (send, thread)
     };
-    engine.generate(8);
+    // Long enough for many pages.
+    engine.generate(64);
     drop(reader.0);
     let (seen, times) = reader.1.join().unwrap_or_else(|e| std::panic::resume_unwind(e));
     assert!(seen > 10 && times.len() > 2, "{seen} reads of {} pages", times.len());
