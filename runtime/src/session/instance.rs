@@ -279,7 +279,7 @@ impl Instance {
 }
 
 /// Closes links, all at once: the kernel waits some 50 ms for each until no program runs any more, and those waits overlap.
-fn close_all(links: Vec<Link>) -> Vec<JoinHandle<()>> {
+pub(super) fn close_all(links: Vec<Link>) -> Vec<JoinHandle<()>> {
     links.into_iter().map(|link| std::thread::spawn(move || drop(link))).collect()
 }
 

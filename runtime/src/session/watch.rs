@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::SessionError;
 use super::guardian::Guardian;
-use super::instance::link_maps;
+use super::instance::{close_all, link_maps};
 use super::sites::own_pid_namespace;
 use crate::kernel::{AttachType, Kernel, LICENSE, Link, Map, MapSpec, ProgramSpec, ProgramType, RingBuffer, Update};
 use crate::target::launch;
@@ -45,7 +45,7 @@ pub struct Watch {
     births: Option<Map>,
     /// Once a process is held.
     guardian: Option<Guardian>,
-    _links: Vec<Link>,
+    links: Vec<Link>,
 }
 
 impl Watch {
@@ -85,7 +85,7 @@ impl Watch {
         let watching = if scope.execs { flag::ALL_EXECS } else { 0 };
         watched.update(&0u32.to_ne_bytes(), &watching.to_ne_bytes(), Update::Any)?;
         let events = RingBuffer::new(&ring)?.watch()?;
-        Ok(Watch { watched, events, flags: HashMap::new(), births, guardian: None, _links: links })
+        Ok(Watch { watched, events, flags: HashMap::new(), births, guardian: None, links })
     }
 
     /// Watches a process; with `hold` it is stopped whenever it loads code, and with it every process that it begins, until
@@ -200,5 +200,7 @@ impl Drop for Watch {
         for pid in left.into_iter().filter(|_| self.guardian.is_some()) {
             let _gone = launch::resume(pid);
         }
+        // Nothing waits for it: with an empty map the programs do nothing any more.
+        let _in_background = close_all(std::mem::take(&mut self.links));
     }
 }
