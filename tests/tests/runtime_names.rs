@@ -204,7 +204,7 @@ fn a_child_is_not_observed_unasked(kind: Kind) {
 /// command runs to its end.
 #[test]
 fn a_kill_at_any_moment_leaves_no_child_stopped() {
-    const LOOP: &str = "i=0; while [ $i -lt 150 ]; do (exec true); i=$((i+1)); done; echo THE END";
+    const LOOP: &str = "i=0; while [ $i -lt 1000 ]; do (exec true); i=$((i+1)); done; echo THE END";
     for (attempt, delay) in [20, 40, 60, 80, 100, 130, 160, 200, 250, 300, 360, 430].into_iter().enumerate() {
         let word = name(&format!("kill{attempt}"));
         let running =
