@@ -1,6 +1,6 @@
 //! Programs that watch processes for code they load later (`dlopen`, `exec`), and for processes that they begin.
 
-use crate::asm::{Alu, Asm, BuildError, Code, Jump};
+use crate::asm::{Alu, Asm, BuildError, Code, Jump, Label};
 use crate::insn::{CTX, FP, R0, R1, R2, R3, R4, SLOT, helper};
 use crate::layout::MapId;
 
@@ -104,14 +104,7 @@ fn program(mmap: bool, namespace: Option<(u64, u64)>) -> Result<Code, BuildError
     asm.jump(end);
     asm.place(known);
     asm.load(4, R0, R0, 0);
-    asm.alu_imm(Alu::And, R0, flag::HOLD as i32);
-    asm.jump_if_imm(Jump::Eq, R0, 0, tell);
-    hold(&mut asm, key);
-    asm.place(tell);
-    send(&mut asm, key);
-    asm.place(end);
-    asm.exit();
-    asm.finish()
+    hold_and_tell(asm, key, tell, end)
 }
 
 /// Notes whose child a task is, by the number that it has for the whole machine. Threads are noted too: what they are is to be
@@ -170,6 +163,11 @@ fn child(namespace: Option<(u64, u64)>) -> Result<Code, BuildError> {
     // Too many: it is told, and not held.
     asm.jump_if_imm(Jump::Ne, R0, 0, tell);
     asm.load(8, R0, FP, flags);
+    hold_and_tell(asm, key, tell, end)
+}
+
+/// The end of a program: stops the process if its flags in r0 say so, tells of it, and leaves.
+fn hold_and_tell(mut asm: Asm, key: i16, tell: Label, end: Label) -> Result<Code, BuildError> {
     asm.alu_imm(Alu::And, R0, flag::HOLD as i32);
     asm.jump_if_imm(Jump::Eq, R0, 0, tell);
     hold(&mut asm, key);

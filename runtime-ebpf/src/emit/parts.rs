@@ -9,7 +9,7 @@ use profinfer_compiler::typed::{PartHow, PointId};
 use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, Jump, Label};
-use crate::insn::{FP, NOW, R0, R1, R2, R3, RECORD, helper};
+use crate::insn::{FP, NOW, R0, R1, R2, R3, RECORD};
 use crate::layout::{MapId, PointCounter, part, record};
 
 /// Parts and rows that an event may have; what has more is not what it should be, and counts as a failed read.
@@ -185,9 +185,7 @@ impl Emit<'_> {
         self.asm.store(FP, key, R0);
         self.asm.load(8, R0, RECORD, self.layout.points[point].element[0]);
         self.asm.store(FP, key + 8, R0);
-        self.asm.load_map(R1, MapId::Parts(point));
-        self.asm.stack_address(R2, key);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::Parts(point), KeyAt::Stack(key));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
         self.asm.load(8, R1, R0, part::EVENT);
         self.asm.load(8, R2, RECORD, record::START);

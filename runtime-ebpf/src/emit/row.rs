@@ -3,6 +3,7 @@
 use profinfer_compiler::plan::{Expr, KeySource, Linear, Slot, SlotHow};
 use profinfer_compiler::typed::PointId;
 
+use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, Jump, Label};
 use crate::insn::{FP, R0, R1, R2, R3, R4, RECORD, Reg, SLOT, helper};
@@ -119,9 +120,7 @@ impl Emit<'_> {
         }
         if first {
             let generation = self.generation;
-            self.asm.load_map(R1, outer);
-            self.asm.stack_address(R2, generation);
-            self.asm.call(helper::MAP_LOOKUP_ELEM);
+            self.lookup(outer, KeyAt::Stack(generation));
             self.asm.jump_if_imm(Jump::Eq, R0, 0, next);
             self.asm.store(FP, place, R0);
             self.asm.mov(R1, R0);

@@ -107,8 +107,7 @@ impl Emit<'_> {
         self.asm.load(8, R1, SLOT, size);
         self.asm.jump_if(Jump::SGe, R0, R1, done);
         self.asm.jump_if_imm(Jump::SGe, R0, MAX_TEAM, done);
-        self.state_in_slot(point);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::State(point), KeyAt::Slot(self.layout.points[point].in_slot));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, next);
         self.asm.mov(RECORD, R0);
         self.asm.load(8, R0, RECORD, record::START);

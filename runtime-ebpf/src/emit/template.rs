@@ -268,9 +268,7 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Ge, R0, CHECK_SAMPLES as i32, end);
         let key = self.asm.alloc(8);
         self.asm.store(FP, key, R0);
-        self.asm.load_map(R1, MapId::Check(point));
-        self.asm.stack_address(R2, key);
-        self.asm.call(helper::MAP_LOOKUP_ELEM);
+        self.lookup(MapId::Check(point), KeyAt::Stack(key));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         self.asm.mov(RECORD, R0);
         let phase = Phase::Open { start, stored: 0 };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use profinfer_ebpf::{Arch, Object, elf, nominal};
+use profinfer_ebpf::{Arch, elf, nominal};
 
 use super::args::BuildArgs;
 use super::look::Looked;
@@ -27,7 +27,7 @@ fn try_run(args: &BuildArgs) -> Result<(), u8> {
         Some(pid) => Looked::with_engine(pid, &plan, &engines)?.2.facts,
         None => nominal::facts(&plan, Arch::host()),
     };
-    let object = Object::build(&plan, &facts).map_err(|e| fail(exit::SCRIPT, e))?;
+    let object = script::object(&plan, &facts)?;
     let bytes = elf::write(&object, LICENSE).map_err(|e| fail(exit::SCRIPT, e))?;
     if args.output == Path::new("-") {
         let mut out = io::stdout().lock();

@@ -6,13 +6,13 @@ mod memory;
 
 use profinfer_compiler::plan::Plan;
 use profinfer_ebpf::listing::{self, Names};
-use profinfer_ebpf::{Arch, MapKind, MapSpec, Object, Program, TargetFacts, nominal};
+use profinfer_ebpf::{Arch, MapKind, MapSpec, Object, Program, nominal};
 
 use super::args::PlanArgs;
 use super::look::{Looked, kind, optional_missing, shown, why_missing};
 use super::page::{Page, Tone, bytes, plural};
 use super::sites::SiteText;
-use super::{exit, fail, script};
+use super::{exit, script};
 use crate::session::sites::Target;
 
 /// Prints the plan of a script; the exit code.
@@ -46,7 +46,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
             if !points(&mut page, &plan, target) {
                 code = exit::TARGET;
             }
-            let object = build(&plan, &target.facts)?;
+            let object = script::object(&plan, &target.facts)?;
             page.heading("sites");
             for program in object.programs.iter().chain(&object.checks) {
                 let site = SiteText::find(&program.site, target);
@@ -59,7 +59,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
             object
         }
         None => {
-            let object = build(&plan, &nominal::facts(&plan, Arch::host()))?;
+            let object = script::object(&plan, &nominal::facts(&plan, Arch::host()))?;
             page.heading("sites (in an engine that has them all; --pid N shows those of a process)");
             for program in object.programs.iter().chain(&object.checks) {
                 what(&mut page, program, &object, &plan);
@@ -81,10 +81,6 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
 
 /// Where the text of an entry begins.
 const COLUMN: usize = 11;
-
-fn build(plan: &Plan, facts: &TargetFacts) -> Result<Object, u8> {
-    Object::build(plan, facts).map_err(|e| fail(exit::SCRIPT, e))
-}
 
 /// What of the plan the target lacks; whether what is left is enough to run.
 fn points(page: &mut Page, plan: &Plan, target: &Target) -> bool {

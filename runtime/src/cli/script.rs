@@ -5,7 +5,7 @@ use std::path::Path;
 
 use profinfer_compiler::params;
 use profinfer_compiler::plan::Plan;
-use profinfer_ebpf::{Arch, Object, nominal};
+use profinfer_ebpf::{Arch, Object, TargetFacts, nominal};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
 
@@ -78,6 +78,11 @@ pub(super) fn fits(plan: &Plan, script: &Script) -> Result<(), u8> {
     let built = Object::build(plan, &nominal::facts(plan, Arch::host()));
     let name = &script.sources.files()[0].name;
     built.map(drop).map_err(|e| say::fail(exit::SCRIPT, format_args!("{name}: {e}")))
+}
+
+/// Maps and programs of a plan for a target.
+pub(super) fn object(plan: &Plan, facts: &TargetFacts) -> Result<Object, u8> {
+    Object::build(plan, facts).map_err(|e| say::fail(exit::SCRIPT, e))
 }
 
 /// Prints the help of a script: its `//!` lines and its parameters. The exit code.

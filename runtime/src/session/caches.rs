@@ -40,12 +40,7 @@ impl LruDepths {
     pub fn hit_rates(&self) -> Vec<f64> {
         let all = self.first + self.depths.iter().sum::<u64>();
         let most = self.stacks.values().map(Vec::len).max().unwrap_or(0);
-        let mut hits = 0;
-        let rate = |depth: usize| {
-            hits += self.depths.get(depth).copied().unwrap_or(0);
-            hits as f64 / all as f64
-        };
-        (0..most).map(rate).collect()
+        shares(self.depths.iter().copied().chain(std::iter::repeat(0)).take(most), all)
     }
 }
 
@@ -73,14 +68,19 @@ impl Frequencies {
             }
             at_rank.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
-        let all: u64 = at_rank.iter().sum();
-        let mut hits = 0;
-        let rate = |count: &u64| {
-            hits += count;
-            hits as f64 / all as f64
-        };
-        at_rank.iter().map(rate).collect()
+        let all = at_rank.iter().sum();
+        shares(at_rank.into_iter(), all)
     }
+}
+
+/// The share of `all` that the first 1, 2, 3 … of these hits add up to.
+fn shares(hits: impl Iterator<Item = u64>, all: u64) -> Vec<f64> {
+    let mut sum = 0;
+    let share = |more: u64| {
+        sum += more;
+        sum as f64 / all as f64
+    };
+    hits.map(share).collect()
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub fn find(called: &Called, template: Template, files: &Files) -> Result<Calls,
     if modules.is_empty() {
         return Err(no_library(&called.library, files));
     }
-    let names = listed(modules.iter().map(|m| file_name(m)).collect()).join(", ");
+    let names = listed(modules.iter().map(|m| m.file_name()).collect()).join(", ");
     let mut all: Vec<(Rc<Module>, Function)> = Vec::new();
     for module in &modules {
         let found = match &called.function {
@@ -100,13 +100,13 @@ pub fn find(called: &Called, template: Template, files: &Files) -> Result<Calls,
         let elsewhere = |(m, f): &(Rc<Module>, Function)| f.name == function.name && m.identity() != module.identity();
         let word = match all.iter().any(elsewhere) {
             false => function.name.clone(),
-            true => format!("{}:{}", file_name(module), function.name),
+            true => format!("{}:{}", module.file_name(), function.name),
         };
         match probeable(module, function, template) {
             Ok(()) => calls.found.push(Call { module: Rc::clone(module), function: function.clone(), word }),
             Err(why) if several => calls.refused.push((word, why)),
             Err(why) => {
-                return Err(NoCall::Refused { function: function.name.clone(), file: file_name(module), why });
+                return Err(NoCall::Refused { function: function.name.clone(), file: module.file_name(), why });
             }
         }
     }
@@ -124,7 +124,7 @@ fn is_called(module: &Module, library: &str, files: &Files) -> bool {
     if library == "exe" {
         return files.is_program(module);
     }
-    let name = file_name(module);
+    let name = module.file_name();
     let stem = name.find(".so").map(|at| &name[..at]);
     let shared = stem.map(|stem| format!("{stem}.so"));
     glob(library, &name) || stem.is_some_and(|s| glob(library, s)) || shared.is_some_and(|s| glob(library, &s))
@@ -145,7 +145,7 @@ fn probeable(module: &Module, function: &Function, template: Template) -> Result
 }
 
 fn no_library(library: &str, files: &Files) -> NoCall {
-    let mut names: Vec<String> = files.all().iter().map(|m| file_name(m)).collect();
+    let mut names: Vec<String> = files.all().iter().map(|m| m.file_name()).collect();
     names.sort();
     names.dedup();
     let stem = library.split(".so").next().unwrap_or(library).replace(['*', '?'], "");
@@ -194,8 +194,4 @@ fn listed(mut names: Vec<String>) -> Vec<String> {
         names.push(format!("and {more} more"));
     }
     names
-}
-
-fn file_name(module: &Module) -> String {
-    module.path().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! The files that a process runs code from, and which of them are the engine's.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::engine::Description;
@@ -133,8 +133,7 @@ impl Files {
     fn around(engine: &Rc<Module>, modules: &[Rc<Module>], engines: &[&Rc<Module>]) -> Self {
         let folder = engine.path().parent();
         let engine_needs = engine.needed();
-        let needs =
-            |names: &[&str], module: &Module| file_name(module.path()).is_some_and(|name| names.contains(&name));
+        let needs = |names: &[&str], module: &Module| names.contains(&&*module.file_name());
         let is_at_home = |m: &Module| {
             let of = m.path().parent();
             of != folder && engines.iter().any(|e| e.path().parent() == of)
@@ -170,8 +169,4 @@ impl Files {
         let near = near.iter().filter_map(move |m| Some((m, m.function(symbol)?)));
         near.chain(far.iter().filter_map(move |m| Some((m, m.exported_function(symbol)?))))
     }
-}
-
-fn file_name(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str()
 }

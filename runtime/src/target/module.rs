@@ -161,6 +161,12 @@ impl Module {
         &self.path
     }
 
+    /// The last part of that path.
+    #[must_use]
+    pub fn file_name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// A path under which the kernel finds this very file for this process (not for others): it names the descriptor
     /// that the module keeps, so it stays right when the file is replaced, deleted, or in another mount namespace, and
     /// it is good for as long as the module lives.

@@ -8,8 +8,8 @@ use profinfer_ebpf::{Object, listing};
 use super::{COLUMN, version};
 use crate::cli::look::{Looked, condition, kind, optional_missing, shown, survey, why_missing};
 use crate::cli::page::{Page, Tone, plural};
+use crate::cli::script;
 use crate::cli::sites::SiteText;
-use crate::cli::{exit, fail};
 use crate::engine::Description;
 use crate::session::files::Files;
 use crate::session::sites::Target;
@@ -55,10 +55,7 @@ pub(super) fn examine(page: &mut Page, wrong: &mut Vec<String>, pid: u32, engine
     }
     layouts(page, &target, &plan);
     tables(page, &plan, &target);
-    let object = match Object::build(&plan, &target.facts) {
-        Ok(object) => object,
-        Err(error) => return Err(fail(exit::SCRIPT, error)),
-    };
+    let object = script::object(&plan, &target.facts)?;
     files(page, &target, &object);
     points(page, wrong, &plan, &target, &object);
     Ok(())

@@ -49,12 +49,7 @@ pub(super) fn kind_of(name: &str) -> Option<&'static Kind> {
 
 /// What such points have beside the common fields.
 pub(super) fn own(kind: &Kind) -> Vec<FieldText> {
-    let field = |name: &str, ty: &str, doc: &str| FieldText {
-        name: name.to_owned(),
-        ty: ty.to_owned(),
-        doc: doc.to_owned(),
-        members: Vec::new(),
-    };
+    let field = FieldText::new;
     let mut fields = vec![
         field("func", "enum", "The function's symbol; with its file's name before it where several files have one."),
         field("arg0 … arg5", "int", "What its first six integer arguments are in, all 64 bits of each."),

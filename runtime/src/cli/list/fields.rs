@@ -18,6 +18,13 @@ pub(super) struct FieldText {
     pub(super) members: Vec<String>,
 }
 
+impl FieldText {
+    /// A field behind which nothing can be written.
+    pub(super) fn new(name: &str, ty: &str, doc: &str) -> Self {
+        Self { name: name.to_owned(), ty: ty.to_owned(), doc: doc.to_owned(), members: Vec::new() }
+    }
+}
+
 /// All fields that can be written at a point.
 #[derive(Debug)]
 pub(super) struct Fields {
@@ -49,12 +56,7 @@ pub(super) fn join(docs: &[String]) -> String {
 
 /// The fields that points have without saying so.
 pub(super) fn common(template: Template) -> Vec<FieldText> {
-    let field = |name: &str, ty: &str, doc: &str| FieldText {
-        name: name.to_owned(),
-        ty: ty.to_owned(),
-        doc: doc.to_owned(),
-        members: Vec::new(),
-    };
+    let field = FieldText::new;
     let mut fields = vec![
         field("time", "duration", "When it began: nanoseconds of the monotonic clock."),
         field("pid", "int", "The process."),
