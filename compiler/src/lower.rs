@@ -33,6 +33,8 @@ pub(crate) struct Lowering<'a> {
     parts: Vec<Option<Parts>>,
     /// What is lowered is done for each part.
     in_parts: bool,
+    /// What is lowered only tells contexts apart.
+    aside: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -44,6 +46,7 @@ impl<'a> Lowering<'a> {
             .map(|p| Point {
                 name: p.name.clone(),
                 used: false,
+                asked: false,
                 wanted: false,
                 optional: true,
                 template: p.template,
@@ -68,15 +71,16 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         let parts = vec![None; resolver.catalogue().points.len()];
-        Self { resolver, points, parts, in_parts: false }
+        Self { resolver, points, parts, in_parts: false, aside: false }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
     pub(crate) fn need(&mut self, id: PointId) -> Result<(), Diagnostic> {
-        if self.points[id].used {
-            return Ok(());
+        let is_news = !self.aside && !self.points[id].asked;
+        self.points[id].asked |= is_news;
+        if std::mem::replace(&mut self.points[id].used, true) {
+            return if is_news { self.need_gate(id) } else { Ok(()) };
         }
-        self.points[id].used = true;
         let info = &self.resolver.catalogue().points[id];
         let inside = Scope { point: Some(id), inside: true, locals: &[] };
         for key in &info.state_by {
@@ -126,10 +130,23 @@ impl<'a> Lowering<'a> {
                 self.part(id, &Part { how: PartHow::Count, value: None }, "part_count()".to_owned())?;
             }
         }
+        self.need_gate(id)
+    }
+
+    /// Marks the point in whose events those of another are counted.
+    fn need_gate(&mut self, id: PointId) -> Result<(), Diagnostic> {
         match self.points[id].gate {
             Gate::Run => Ok(()),
             Gate::Inside(outer) | Gate::Step(outer) => self.need(outer),
         }
+    }
+
+    /// Something that only tells contexts apart, and that there is nothing of where no engine is.
+    pub(crate) fn close_aside(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
+        let before = std::mem::replace(&mut self.aside, true);
+        let lowered = self.close(e, point);
+        self.aside = before;
+        lowered
     }
 
     /// A number that each part has.

@@ -39,6 +39,8 @@ pub struct Point {
     pub name: String,
     /// Whether anything of it is needed.
     pub used: bool,
+    /// Whether it is needed for more than to tell the contexts of a process apart.
+    pub asked: bool,
     /// Whether a clause stands on it, without which the target is not worth attaching to.
     pub wanted: bool,
     /// All clauses on it are marked `?`.
@@ -688,7 +690,7 @@ impl Plan {
         let served: Vec<&Point> = self.points.iter().filter(|p| p.used && optional(p)).collect();
         let needed = |(id, p): (PointId, &Point)| {
             let serves = !p.wanted && served.iter().any(|q| serves(id, q));
-            p.used && !p.of_script && !optional(p) && !serves
+            p.used && p.asked && !p.of_script && !optional(p) && !serves
         };
         self.points.iter().enumerate().any(needed) || !used.any(|p| p.of_script)
     }

@@ -48,6 +48,7 @@ def main():
         for one, n in zip(servers, map(int, numbers)):
             request = {"prompt": "The three primary colors", "n_predict": n, "temperature": 0, "ignore_eos": True}
             one.handle_completions({**request, "cache_prompt": False})
+            os.getpriority(os.PRIO_PROCESS, 0)  # a function of the C library, once for each engine
         print("done", flush=True)
 
 

@@ -74,6 +74,7 @@ fn engine_xllamacpp_two_engines_of_one_process_are_both_seen() {
     let script = "
         on ggml_op < n = count() by context = llama_ubatch.context into steps; n = count() by op into ops >
         on llama_ubatch < n = count(), last = max(step), goes_on = sum(has(interval)) by context into ubatches >
+        on span(\"libc*:getpriority\") < n = count(), returned = min(ret), t = hist(dur) into asked >
     ";
     let running = Profinfer::attach(pid, script);
     assert_eq!(driver.tell("go 3 5"), "done");
@@ -93,6 +94,9 @@ fn engine_xllamacpp_two_engines_of_one_process_are_both_seen() {
     let contexts: BTreeMap<String, u64> =
         report.table("ubatches").rows.iter().map(|r| (text(r, "context"), whole(r, "n") * STEPS)).collect();
     assert_eq!(steps, contexts);
+    // What belongs to neither is counted once.
+    let asked = report.table("asked").only().clone();
+    assert_eq!((&asked["n"], &asked["returned"]), (&2.into(), &0.into()));
     // Rows of both merge by their words.
     let ops = report.table("ops");
     assert_eq!((ops.total("n"), ops.rows.len()), (8 * STEPS, 8), "{ops:?}");

@@ -9,6 +9,7 @@ use super::say;
 use super::script::{stderr_color, wants_color};
 use crate::record::{Level, Record};
 use crate::session::run::Sink;
+use crate::view::escape::escape;
 use crate::view::{self, Options, Renderer};
 
 /// Columns of an output that is no terminal.
@@ -54,7 +55,7 @@ impl Sink for Output {
             }
             // On a terminal the renderer places it above what it redraws.
             if !(is_table && self.terminal) {
-                say::err(&format!("profinfer: {}\n", m.text));
+                say::err(&format!("profinfer: {}\n", escape(&m.text)));
             }
             if is_table && !self.terminal {
                 return Ok(());

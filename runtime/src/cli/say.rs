@@ -4,15 +4,16 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use super::exit;
+use crate::view::escape::escape_lines;
 
 /// Says something on stderr. If that cannot be written to there is nobody left to tell.
 pub(super) fn err(text: &str) {
     let _unread = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Says what is wrong on stderr and gives back the code to exit with.
+/// Says what is wrong on stderr, where names of processes and files may hold anything, and gives back the code to exit with.
 pub(super) fn fail(code: u8, what: impl Display) -> u8 {
-    err(&format!("profinfer: {what}\n"));
+    err(&format!("profinfer: {}\n", escape_lines(&what.to_string())));
     code
 }
 

@@ -13,6 +13,7 @@ use super::args::{Color, ScriptArgs};
 use super::{exit, fail, say};
 use crate::engine::{Description, descriptions, from_file};
 use crate::script::Script;
+use crate::view::escape::escape_lines;
 
 /// Whether to colour what goes to stderr.
 pub(super) fn stderr_color(color: Color) -> bool {
@@ -100,7 +101,7 @@ pub(super) fn help(args: &ScriptArgs) -> Result<u8, u8> {
             text.push_str(&format!("  {head:<24} {} ({default})\n", p.help));
         }
     }
-    say::out(&text)?;
+    say::out(&escape_lines(&text))?;
     print(&script.found(), &script.sources, args.color);
     Ok(if script.is_broken() { exit::SCRIPT } else { 0 })
 }

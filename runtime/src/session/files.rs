@@ -7,6 +7,9 @@ use std::rc::Rc;
 use crate::engine::Description;
 use crate::target::{FileIdentity, Function, Module, Process, TargetError, executable_files};
 
+/// How many files are kept open for processes to come.
+const MANY_FILES: usize = 512;
+
 /// The modules of processes that were looked at, opened once for all processes.
 #[derive(Debug, Default)]
 pub struct Modules {
@@ -38,6 +41,13 @@ impl Modules {
             modules.extend(module);
         }
         Ok(modules)
+    }
+
+    /// A process has ended. Of many that come and go the files are not kept open for ever.
+    pub fn ended(&mut self) {
+        if self.open.len() > MANY_FILES {
+            self.open.retain(|_, module| module.as_ref().is_some_and(|m| Rc::strong_count(m) > 1));
+        }
     }
 }
 
@@ -114,16 +124,19 @@ impl Files {
         Vec::new()
     }
 
-    /// What belongs to one engine is none of another's, wherever it exports the same functions; what belongs to none is
-    /// looked through with the first, so that no function is probed twice.
+    /// What belongs to one engine is none of another's, wherever it exports the same functions; what belongs to none goes
+    /// with the first, so that no function is probed twice.
     fn part(found: &mut [Self]) {
         let near: Vec<Vec<FileIdentity>> =
             found.iter().map(|files| files.near().iter().map(|m| m.identity()).collect()).collect();
+        let belongs_to = |m: &Rc<Module>| near.iter().filter(|n| n.contains(&m.identity())).count();
         for (i, files) in found.iter_mut().enumerate() {
-            let others = |m: &Rc<Module>| near.iter().enumerate().any(|(k, n)| k != i && n.contains(&m.identity()));
             let far = files.modules.split_off(files.near);
+            // What several of them need is no engine's, such as the C library.
+            let shared = files.modules.extract_if(1.., |m| belongs_to(m) > 1).collect::<Vec<_>>();
+            files.near = files.modules.len();
             if i == 0 {
-                files.modules.extend(far.into_iter().filter(|m| !others(m)));
+                files.modules.extend(far.into_iter().filter(|m| belongs_to(m) == 0).chain(shared));
             }
         }
     }
@@ -155,6 +168,16 @@ impl Files {
     /// The engine and what lies beside it, is needed by it, or needs it.
     pub fn near(&self) -> &[Rc<Module>] {
         &self.modules[..self.near]
+    }
+
+    /// What belongs to no engine and is looked through with this one.
+    pub fn far(&self) -> &[Rc<Module>] {
+        &self.modules[self.near..]
+    }
+
+    /// Takes over what went with another engine, which is not measured.
+    pub fn take_in(&mut self, far: Vec<Rc<Module>>) {
+        self.modules.extend(far);
     }
 
     /// Whether any file makes a symbol known to others, the engine's also by their full symbol tables.

@@ -76,6 +76,14 @@ impl SessionError {
         matches!(self, Self::Target(_) | Self::NoPoint { .. } | Self::NoSite { .. })
     }
 
+    /// What it comes to, whichever process it is about.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NoPoint { point, why, .. } => format!("{point}: {why}"),
+            other => other.to_string(),
+        }
+    }
+
     /// The exit code: 3 for the target's fault, 4 for the kernel's.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -33,6 +33,18 @@ pub enum SlotValue {
     Line(Line),
 }
 
+impl SlotValue {
+    /// How many different values are kept for it.
+    pub fn kept(&self) -> usize {
+        match self {
+            Self::Distinct(values) => values.len(),
+            Self::Lru(depths) => depths.kept(),
+            Self::Pinned(counts) => counts.kept(),
+            Self::Number(_) | Self::Buckets(_) | Self::Last(_) | Self::Line(_) => 0,
+        }
+    }
+}
+
 /// A key as it is compared: floats by their bits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Key {

@@ -4,10 +4,10 @@ mod arrivals;
 mod attach;
 mod end;
 mod join;
+mod missing;
 mod show;
 mod signals;
 
-use std::collections::{HashMap, HashSet};
 use std::future::Future as _;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,6 +19,7 @@ use profinfer_ebpf::layout::{PointCounter, gate};
 use tokio::io::unix::AsyncFd;
 
 use self::arrivals::Arrivals;
+use self::missing::Missing;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
@@ -171,8 +172,8 @@ pub struct Run<'r> {
     checked: bool,
     /// What is to be said once counting has begun.
     news: Vec<Message>,
-    /// Processes that have not loaded yet what the script names, and what that is.
-    missing: HashMap<u32, SessionError>,
+    /// What the script names, and which processes do not have it.
+    missing: Missing,
     /// What is to be said once a process has loaded all that it needs.
     arrivals: Arrivals,
     /// There was a Ctrl-C.
@@ -185,10 +186,10 @@ pub struct Run<'r> {
     names: Names,
     /// More processes than can be observed: it was said.
     crowded: bool,
-    /// What was said of processes that are left out.
-    left_out: HashSet<String>,
     /// Since when none of the observed processes lives.
     deserted: Option<Instant>,
+    /// When it is to be looked whether all is over, if none lives.
+    next_look: Instant,
     /// Events at which something is done.
     events: Events,
     /// When it is time to look at what came through the ring.
@@ -214,15 +215,15 @@ impl<'r> Run<'r> {
             since: vec![now; plan.tables.len()],
             checked: false,
             news: Vec::new(),
-            missing: HashMap::new(),
+            missing: Missing::new(plan),
             arrivals: Arrivals::default(),
             interrupted: false,
             over: vec![Over::default(); plan.tables.len()],
             streams: Streams::default(),
             names: Names::default(),
             crowded: false,
-            left_out: HashSet::new(),
             deserted: None,
+            next_look: now,
             events: Events::new(plan),
             next_tick: now,
         }
@@ -316,7 +317,7 @@ impl<'r> Run<'r> {
                 let text = self.observed[i].gone().to_string();
                 self.news.push(Message { level: Level::Warning, kind: "gone", text });
             } else if !self.settings.wait && !named {
-                let error = self.missing.remove(&self.observed[i].process.pid());
+                let error = self.missing.take(self.observed[i].process.pid());
                 return Err(error.unwrap_or_else(|| self.no_engine(i)).into());
             }
         }
@@ -381,9 +382,13 @@ impl<'r> Run<'r> {
                     self.check(sink)?;
                     // What it computed is in the maps; of many that come and go no links stay.
                     self.instances.iter_mut().for_each(|instance| instance.detach(pid));
+                    self.missing.ended(pid);
+                    self.modules.ended();
                     self.deserted = self.observed.iter().all(|o| !o.alive).then(Instant::now);
+                    self.next_look = Instant::now() + self.last_look();
                 }
                 Wake::Deserted => {
+                    self.next_look = Instant::now() + self.last_look();
                     if self.is_over(&watch) {
                         reason = Some("target exited".to_owned());
                     }
@@ -411,7 +416,7 @@ impl<'r> Run<'r> {
         let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
         // However often something else wakes us.
         let tick = looks.then(|| self.next_tick.min(Instant::now() + TICK));
-        let look = self.deserted.map(|since| Instant::now().max(since) + self.last_look());
+        let look = self.deserted.map(|_| self.next_look);
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -7,6 +7,7 @@ use profinfer_compiler::plan::{Plan, SlotHow, Table};
 use profinfer_ebpf::TargetFacts;
 use profinfer_ebpf::layout::{ABSENT, Layout, TableLayout, sent};
 
+use super::caches::Room;
 use super::rows::{Key, Rows, SlotValue, bucket, derived, place, shown, word};
 
 /// The keys of a row as they are shown, kept once.
@@ -29,6 +30,10 @@ pub struct Streams {
     keys: HashMap<usize, HashMap<Vec<u8>, Option<Known>>>,
     /// Values of the events before, by slot and keys, process and context. They outlive a clear.
     before: HashMap<Along, i64>,
+    /// Values that found no place among those that are kept, since the beginning.
+    over: u64,
+    /// For more values.
+    room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -78,14 +83,24 @@ impl Streams {
                     ABSENT => ABSENT,
                     value => {
                         let place = (i, Arc::clone(event.keys), event.process, event.context);
-                        self.before.insert(place, value).map_or(ABSENT, |before| value.wrapping_sub(before))
+                        let has_room = self.before.contains_key(&place) || self.room.take();
+                        self.over += u64::from(!has_room);
+                        let before = has_room.then(|| self.before.insert(place, value)).flatten();
+                        before.map_or(ABSENT, |before| value.wrapping_sub(before))
                     }
                 });
             }
             if of != Some(ABSENT) {
-                add(&mut stream.rows[row][i], slot.how, of.unwrap_or_default(), against, &event);
+                let (into, value) = (&mut stream.rows[row][i], of.unwrap_or_default());
+                let is_kept = add(into, slot.how, value, against, &event, &mut self.room);
+                self.over += u64::from(!is_kept);
             }
         }
+    }
+
+    /// Values that found no place among those that are kept, since the beginning.
+    pub fn over(&self) -> u64 {
+        self.over
     }
 
     /// The rows of a table as they are now, and how many events found no row.
@@ -96,6 +111,7 @@ impl Streams {
     /// The rows of a table, which is empty after, and how many events found no row.
     pub fn take(&mut self, table: usize) -> (Rows, u64) {
         let Some(stream) = self.tables.get_mut(&table) else { return Default::default() };
+        self.room.give_back(stream.rows.values().flatten().map(SlotValue::kept).sum());
         (std::mem::take(&mut stream.rows), std::mem::take(&mut stream.over))
     }
 
@@ -111,6 +127,10 @@ impl Streams {
         if let Some(known) = keys.get(key) {
             return known.clone();
         }
+        // They are only kept so as not to be made anew.
+        if keys.len() >= Room::ALL {
+            keys.clear();
+        }
         let known = || {
             let keys = Arc::from(shown(key, table, lies, facts)?);
             Some(Known { keys, derived: Arc::from(derived(key, table, lies, facts)) })
@@ -119,8 +139,16 @@ impl Streams {
     }
 }
 
-/// Adds a value that is there to a slot.
-fn add(into: &mut SlotValue, how: SlotHow, value: i64, against: Option<i64>, event: &Event<'_>) {
+/// Adds a value that is there to a slot; false if it is one too many to keep.
+#[must_use]
+fn add(
+    into: &mut SlotValue,
+    how: SlotHow,
+    value: i64,
+    against: Option<i64>,
+    event: &Event<'_>,
+    room: &mut Room,
+) -> bool {
     match into {
         SlotValue::Number(n) => {
             *n = match how {
@@ -139,18 +167,21 @@ fn add(into: &mut SlotValue, how: SlotHow, value: i64, against: Option<i64>, eve
             }
         }
         SlotValue::Distinct(values) => {
-            values.insert(value);
+            if !values.contains(&value) {
+                return room.take() && values.insert(value);
+            }
         }
         // Without anything to tell caches apart by there is one; where it is absent, there is none to look in.
         SlotValue::Lru(_) | SlotValue::Pinned(_) if against == Some(ABSENT) => {}
-        SlotValue::Lru(depths) => depths.count((event.process, event.context, against), value),
-        SlotValue::Pinned(counts) => counts.count((event.process, event.context, against), value),
+        SlotValue::Lru(depths) => return depths.count((event.process, event.context, against), value, room),
+        SlotValue::Pinned(counts) => return counts.count((event.process, event.context, against), value, room),
         SlotValue::Line(line) => {
             if let Some(x) = against.filter(|x| *x != ABSENT) {
                 line.add(x as f64, value as f64);
             }
         }
     }
+    true
 }
 
 /// The straight line with the least squares through points, one point at a time.
@@ -191,7 +222,7 @@ mod tests {
         let mut last = SlotValue::Last(None);
         for (time, value) in [(20, 7), (30, 8), (10, 9)] {
             let event = Event { process: 1, context: ABSENT, time, keys: &keys };
-            add(&mut last, SlotHow::Last, value, None, &event);
+            assert!(add(&mut last, SlotHow::Last, value, None, &event, &mut Room::default()));
         }
         assert_eq!(last, SlotValue::Last(Some((30, 8))));
     }

@@ -76,10 +76,17 @@ impl Process {
         self.namespace_pid
     }
 
-    /// Its short name, at most 15 bytes, as it was when opened.
+    /// Its short name, at most 15 bytes, as it was when opened or last asked for anew.
     #[must_use]
     pub fn comm(&self) -> &str {
         &self.comm
+    }
+
+    /// It may run another program since, by whose name it is called then. One that has ended keeps its name.
+    pub fn rename(&mut self) {
+        if let Ok(stat) = Stat::read(self.pid) {
+            self.comm = stat.comm;
+        }
     }
 
     /// The program it runs, as it sees it, with ` (deleted)` behind it if it was replaced; `None` where that is unknown.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// Writes control characters, invisible ones and those that turn the reading direction as `\u{…}`.
 ///
 /// A backslash that would read as the start of such an escape becomes `\u{5c}`, so that two texts never look the same.
-pub(super) fn escape(text: &str) -> Cow<'_, str> {
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) && !text.contains("\\u{") {
         return Cow::Borrowed(text);
     }
@@ -20,6 +20,16 @@ pub(super) fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(escaped)
+}
+
+/// The same for a text of several lines, whose ends are kept.
+pub(crate) fn escape_lines(text: &str) -> String {
+    text.split_inclusive('\n')
+        .map(|line| match line.strip_suffix('\n') {
+            Some(line) => format!("{}\n", escape(line)),
+            None => escape(line).into_owned(),
+        })
+        .collect()
 }
 
 /// Control characters, and those that Unicode calls ignorable or that steer the layout of a line: they have no shape of

@@ -17,7 +17,7 @@
 
 mod csv;
 mod curve;
-mod escape;
+pub(crate) mod escape;
 mod footer;
 mod heat;
 mod heatmap;

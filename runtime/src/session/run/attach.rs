@@ -1,6 +1,7 @@
 //! Attaching to a process: to every engine in it, or to what a script names where none is needed.
 
 use profinfer_compiler::plan::{self, Plan};
+use profinfer_compiler::typed::PointId;
 
 use super::{Run, RunError, file_name, has_events};
 use crate::record::{Level, Message};
@@ -24,10 +25,8 @@ impl Run<'_> {
                 Ok(false)
             }
             Err(RunError::Session(error)) if self.observed[index].is_one_of_many && error.is_of_target() => {
-                let text = format!("{error}: it is left out");
-                if self.left_out.insert(text.clone()) {
-                    self.news.push(Message { level: Level::Warning, kind: "left_out", text });
-                }
+                let told = self.arrivals.leave_out(self.observed[index].process.pid(), &error, loading);
+                self.news.extend(told);
                 Ok(false)
             }
             attached => attached,
@@ -48,11 +47,16 @@ impl Run<'_> {
         let mut news = Vec::new();
         let mut targets = Vec::new();
         let mut lacking = None;
-        for files in found {
+        let mut far = Vec::new();
+        for mut files in found {
+            files.take_in(std::mem::take(&mut far));
             let target = Target::new(self.plan, files);
             match self.require_points(&target, process) {
                 Ok(()) => targets.push((target.identity(self.plan), target)),
-                Err(why) => lacking = lacking.or(Some(why)),
+                Err(why) => {
+                    far = target.files.far().to_vec();
+                    lacking = lacking.or(Some(why));
+                }
             }
         }
         // One engine of several may be there for something else.
@@ -62,13 +66,18 @@ impl Run<'_> {
             None if targets.is_empty() => return Ok(false),
             None => {}
         }
-        self.missing.remove(&pid);
-        if let Some(error) = require_calls(self.plan, &targets, process) {
-            // It may be loaded later.
-            if !self.launched && !self.settings.wait {
+        let lacks = require_calls(self.plan, &targets, process);
+        match lacks {
+            // It is not to be loaded later, and there is no other that may have it.
+            Some((_, error)) if !self.launched && !self.settings.wait && !self.observed[index].is_one_of_many => {
                 return Err(error.into());
             }
-            self.missing.insert(pid, error);
+            lacks => self.missing.put(pid, lacks),
+        }
+        for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| p.called.is_some()) {
+            if targets.iter().any(|(_, target)| target.facts.has(id)) {
+                self.missing.has(id);
+            }
         }
         let has_any = |target: &Target| {
             let is_there = |(id, p): (usize, &plan::Point)| p.wanted && target.facts.has(id);
@@ -135,7 +144,7 @@ impl Run<'_> {
             news.push(Message { level: Level::Warning, kind: "missing", text: text.to_owned() });
         }
         if loading {
-            self.arrivals.put(pid, target.engine_path(), news);
+            self.arrivals.put(pid, &target.engine_path(), news);
         } else {
             self.news.extend(news);
         }
@@ -177,7 +186,11 @@ impl Run<'_> {
 }
 
 /// Why a function that a clause stands on cannot be counted in a process; one marked `?` may be missing there.
-fn require_calls(plan: &Plan, targets: &[(Vec<FileIdentity>, Target)], process: &Process) -> Option<SessionError> {
+fn require_calls(
+    plan: &Plan,
+    targets: &[(Vec<FileIdentity>, Target)],
+    process: &Process,
+) -> Option<(PointId, SessionError)> {
     let (pid, comm) = (process.pid(), process.comm());
     plan.points.iter().enumerate().find_map(|(id, p)| {
         // That one of several engines has it is enough.
@@ -191,11 +204,9 @@ fn require_calls(plan: &Plan, targets: &[(Vec<FileIdentity>, Target)], process: 
         let why = why?;
         let cure = if why.is_missing() { " (mark the point with `?` to go on without)" } else { "" };
         let needed = p.wanted && !(p.optional && why.is_missing());
-        needed.then(|| SessionError::NoPoint {
-            pid,
-            comm: comm.to_owned(),
-            point: p.name.clone(),
-            why: format!("{why}{cure}"),
+        needed.then(|| {
+            let why = format!("{why}{cure}");
+            (id, SessionError::NoPoint { pid, comm: comm.to_owned(), point: p.name.clone(), why })
         })
     })
 }

@@ -17,6 +17,8 @@ use crate::session::watch::Watch;
 
 /// How long the end waits for steps that are open.
 const DRAIN: Duration = Duration::from_secs(3);
+/// Different values beyond those that `lru`, `pinned`, `distinct` and `gap` keep.
+const VALUES_OVER_LIMIT: &str = "values_over_limit";
 /// How often it looks whether they are closed.
 const DRAIN_TICK: Duration = Duration::from_millis(2);
 
@@ -53,8 +55,9 @@ impl Run<'_> {
         self.drain();
         // Whether one of them is an `exit` makes no difference any more.
         self.happen(Duration::ZERO, sink)?;
-        if let Some((_, error)) = self.missing.drain().next() {
-            return Err(error.into());
+        let (fault, told) = self.missing.outcome();
+        for message in told.into_iter().chain(self.arrivals.others()) {
+            sink.record(&Record::Message(message)).map_err(RunError::Output)?;
         }
         sink.ending();
         let actions = self.plan.end.clone();
@@ -67,7 +70,7 @@ impl Run<'_> {
         let end = self.end(reason, counted)?;
         let losses = !end.dropped.is_empty();
         sink.record(&Record::End(end)).map_err(RunError::Output)?;
-        Ok(losses)
+        fault.map_or(Ok(losses), |error| Err(error.into()))
     }
 
     fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
@@ -104,6 +107,7 @@ impl Run<'_> {
             end.kernel_bytes += instance.kernel_bytes()?;
             end.open += self.open_steps(instance)?;
         }
+        lose(VALUES_OVER_LIMIT, self.streams.over());
         for over in &self.over {
             lose(OVER_LIMIT, over.before + over.now);
         }
@@ -132,9 +136,9 @@ impl Run<'_> {
                     (Some(reason), _) if p.called.is_some() && self.instances.iter().any(|i| i.facts.has(id)) => {
                         reason.clone()
                     }
+                    _ if self.instances.is_empty() && self.plan.needs_engine() => "no engine was loaded".to_owned(),
                     _ if p.called.is_some() => "no process has the function".to_owned(),
                     (Some(reason), true) => reason.clone(),
-                    _ if self.instances.is_empty() => "no engine was loaded".to_owned(),
                     _ => "the engine computed nothing while we were attached".to_owned(),
                 };
                 end.silent.push(Silent { point: p.name.clone(), reason });

@@ -63,6 +63,7 @@ impl Run<'_> {
     /// A process has loaded code, or has begun: its index if it is to be looked at.
     pub(super) fn join(&mut self, pid: u32, watch: &mut Watch, sink: &mut dyn Sink) -> Result<Option<usize>, RunError> {
         if let Some(i) = self.observed.iter().position(|o| o.process.pid() == pid && o.alive) {
+            self.observed[i].process.rename();
             return Ok(Some(i));
         }
         let is_child = watch.watches(pid)?;
