@@ -108,7 +108,7 @@ impl Clauses<'_> {
                 .note(t.span, "counted here")
                 .help("the first key makes the rows, the second the columns: < count() by layer, op into t >"));
         }
-        if let Some(c) = t.columns.first().filter(|c| !is_number(c)) {
+        if let Some(c) = t.columns.iter().find(|c| !c.is_hidden()).filter(|c| !is_number(c)) {
             return Err(fault(format!("`{}` is no number, and a heatmap's colour is one", c.name), "has no colour")
                 .note(t.span, "counted here")
                 .help("the first column is the colour: put a number there, such as count() or avg(dur)"));
@@ -171,6 +171,7 @@ fn view(word: &ast::Ident) -> Result<View, Diagnostic> {
         "json" => Ok(View::Json),
         "csv" => Ok(View::Csv),
         "heatmap" => Ok(View::Heatmap),
+        "text" => Ok(View::Text),
         v @ ("timeline" | "graph" | "flame") => Err(not_yet(&format!("the view `{v}`"), word.span)),
         v => Err(Diagnostic::error("PI0321", format!("no view is called `{v}`"))
             .at(word.span, "unknown view")

@@ -1,5 +1,7 @@
 //! Columns: aggregations to slots of the kernel's value, arithmetic between them to user space.
 
+mod composed;
+
 use std::collections::HashSet;
 
 use profinfer_lang::ast::{self, BinaryOp, ExprKind, UnaryOp};
@@ -9,7 +11,7 @@ use profinfer_lang::span::Span;
 use crate::aggs::no_number;
 use crate::events::not_alone;
 use crate::faults::{HelpNear, consequence, mismatch, not_yet, with_unit_hint};
-use crate::joined::{Draft, DraftKind, names_one};
+use crate::joined::Draft;
 use crate::lower::{Lowering, Want, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
@@ -116,16 +118,14 @@ impl<'c, 'a> Columns<'c, 'a> {
             }
             return Ok(());
         }
-        if names_one(&c.expr, &|name| self.is_column(name)) {
-            let (value, draft) = self.made_of_columns(&c.expr)?;
+        if self.is_composed(&c.expr) {
+            let (value, draft) = self.composed(&c.expr)?;
             self.drafts.push((self.columns.len(), draft));
             self.push(OutColumn { name, ty: Type::Absent, value }, c);
             return Ok(());
         }
         let (value, ty) = self.column(&c.expr)?;
-        let mut aggregates = false;
-        has_slot(&value, &mut aggregates);
-        if !aggregates {
+        if !has_slot(&value) {
             return Err(Diagnostic::error("PI0311", "a column needs an aggregation")
                 .at(c.expr.span, "nothing is counted or added up here")
                 .help("wrap it: sum(x), avg(x), max(x), hist(x); or make it a key behind `by`"));
@@ -167,33 +167,6 @@ impl<'c, 'a> Columns<'c, 'a> {
     /// stands outside of an aggregation.
     fn is_column(&self, name: &str) -> bool {
         self.names.contains(name) && !self.resolver.constants.contains_key(name)
-    }
-
-    /// A column that is made of others, and of what its unit is made.
-    fn made_of_columns(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Draft), Diagnostic> {
-        let span = e.span;
-        if !names_one(e, &|name| self.is_column(name)) {
-            let (value, ty) = self.column(e)?;
-            if value.is_picture() {
-                return Err(not_a_number(span));
-            }
-            return Ok((value, Draft { kind: DraftKind::Known(ty), span }));
-        }
-        match &e.kind {
-            ExprKind::Name(name) => Ok((ColumnExpr::Column(name.clone()), Draft::named(name, span))),
-            ExprKind::Paren(inner) => self.made_of_columns(inner),
-            ExprKind::Unary(UnaryOp::Neg, inner) => {
-                let (value, draft) = self.made_of_columns(inner)?;
-                Ok((ColumnExpr::Neg(Box::new(value)), Draft { kind: DraftKind::Neg(Box::new(draft)), span }))
-            }
-            ExprKind::Binary(op, a, b) => {
-                let op = operation(*op, span)?;
-                let ((va, da), (vb, db)) = (self.made_of_columns(a)?, self.made_of_columns(b)?);
-                let draft = Draft { kind: DraftKind::Arith(op, Box::new([da, db])), span };
-                Ok((ColumnExpr::Arith(op, Box::new([va, vb])), draft))
-            }
-            _ => Err(Diagnostic::error("PI0311", "a column is a number, not a condition").at(span, "here")),
-        }
     }
 
     fn column(&mut self, e: &ast::Expr) -> Result<(ColumnExpr, Type), Diagnostic> {
@@ -618,11 +591,7 @@ pub(crate) fn may_be_absent(e: &Typed) -> bool {
     }
 }
 
-fn has_slot(e: &ColumnExpr, found: &mut bool) {
-    match e {
-        ColumnExpr::Const(_) => {}
-        ColumnExpr::Arith(_, ab) => ab.iter().for_each(|e| has_slot(e, found)),
-        ColumnExpr::Neg(a) => has_slot(a, found),
-        _ => *found = true,
-    }
+fn has_slot(e: &ColumnExpr) -> bool {
+    let is_slot = |e: &ColumnExpr| e.children().is_empty() && !matches!(e, ColumnExpr::Const(_));
+    e.any(&is_slot)
 }

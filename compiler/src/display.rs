@@ -357,6 +357,24 @@ impl fmt::Display for ColumnExpr {
                 write!(f, "{} {} {}", bare(a), op.symbol(), bare(b))
             }
             Self::Neg(a) => write!(f, "-{}", operand(a)),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Absent => f.write_str("absent"),
+            Self::Cmp(op, ab) => write!(f, "{} {} {}", operand(&ab[0]), op.symbol(), operand(&ab[1])),
+            Self::And(ab) => write!(f, "({} and {})", ab[0], ab[1]),
+            Self::Or(ab) => write!(f, "({} or {})", ab[0], ab[1]),
+            Self::Not(a) => write!(f, "not ({a})"),
+            Self::Has(a) => write!(f, "has({a})"),
+            Self::If(all) => write!(f, "if({}, {}, {})", all[0], all[1], all[2]),
+            Self::First(_) => write!(f, "first({})", list(self)),
+            Self::Least(_) => write!(f, "min({})", list(self)),
+            Self::Greatest(_) => write!(f, "max({})", list(self)),
+            Self::Concat(_) => write!(f, "concat({})", list(self)),
+            Self::Ceiling(what, threads) => write!(f, "ceiling({:?}, {threads})", what.word()),
         }
     }
+}
+
+/// What a column is made of, by commas.
+fn list(e: &ColumnExpr) -> String {
+    e.children().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 
 use profinfer_lang::ast;
-use profinfer_lang::ast::{Clause, ExprKind, GroupKind};
+use profinfer_lang::ast::{Clause, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::clauses::Clauses;
 use crate::columns::{not_a_number, units};
-use crate::faults::{HelpNear, consequence};
+use crate::faults::{HelpNear, consequence, with_unit_hint};
+use crate::plan::Ceiling;
 use crate::types::{ArithOp, Type};
 
 /// The names of columns that a column of a group may be made of, by table.
@@ -58,6 +59,20 @@ pub(crate) enum DraftKind {
     Arith(ArithOp, Box<[Draft; 2]>),
     /// Minus.
     Neg(Box<Draft>),
+    /// Numbers of one unit, one less than the other.
+    Compared(Box<[Draft; 2]>),
+    /// Truth values, joined.
+    Truths(Vec<Draft>),
+    /// Anything, there or not.
+    Presence(Box<Draft>),
+    /// A truth value, and two of one type.
+    Chosen(Vec<Draft>),
+    /// Some of one type.
+    Alike(Vec<Draft>),
+    /// Anything that has a text.
+    Concat(Vec<Draft>),
+    /// A number of threads.
+    Ceiling(Ceiling, Box<Draft>),
 }
 
 /// A column by table and place in it.
@@ -85,9 +100,17 @@ fn one(
 ) -> Result<(), Diagnostic> {
     let Some(draft) = drafts.remove(&place) else { return Ok(()) };
     open.push(place);
-    let ty = unit(clauses, drafts, place.0, &draft, open);
+    let mut texts = Vec::new();
+    let ty = unit(clauses, drafts, place.0, &draft, open, &mut texts);
     open.pop();
-    clauses.tables[place.0].columns[place.1].ty = ty?;
+    let column = &mut clauses.tables[place.0].columns[place.1];
+    column.ty = ty?;
+    column.value.type_texts(&mut texts.into_iter());
+    if column.ty == Type::Bool {
+        return Err(Diagnostic::error("PI0311", "a column is a number or a text, not a condition")
+            .at(draft.span, "true or false")
+            .help("say what it comes to: if(condition, \"yes\", \"no\"), or sum the condition of each event"));
+    }
     Ok(())
 }
 
@@ -97,14 +120,53 @@ fn unit(
     table: usize,
     draft: &Draft,
     open: &mut Vec<Place>,
+    texts: &mut Vec<Vec<Type>>,
 ) -> Result<Type, Diagnostic> {
+    let mut of = |draft: &Draft| unit(clauses, drafts, table, draft, open, texts);
     match &draft.kind {
         DraftKind::Known(ty) => Ok(ty.clone()),
-        DraftKind::Neg(a) => unit(clauses, drafts, table, a, open),
+        DraftKind::Neg(a) => a.number(of(a)?),
         DraftKind::Arith(op, ab) => {
-            let a = unit(clauses, drafts, table, &ab[0], open)?;
-            let b = unit(clauses, drafts, table, &ab[1], open)?;
+            let (a, b) = (ab[0].number(of(&ab[0])?)?, ab[1].number(of(&ab[1])?)?);
             units(*op, (&a, ab[0].span), (&b, ab[1].span), draft.span)
+        }
+        DraftKind::Compared(ab) => {
+            let (a, b) = (ab[0].number(of(&ab[0])?)?, ab[1].number(of(&ab[1])?)?);
+            alike([(&a, ab[0].span), (&b, ab[1].span)])?;
+            Ok(Type::Bool)
+        }
+        DraftKind::Truths(all) => {
+            for truth in all {
+                truth.truth(&of(truth)?)?;
+            }
+            Ok(Type::Bool)
+        }
+        DraftKind::Presence(a) => of(a).map(|_| Type::Bool),
+        DraftKind::Chosen(all) => {
+            all[0].truth(&of(&all[0])?)?;
+            let (a, b) = (of(&all[1])?, of(&all[2])?);
+            alike([(&a, all[1].span), (&b, all[2].span)])
+        }
+        DraftKind::Alike(all) => {
+            let mut ty = of(&all[0])?;
+            for next in &all[1..] {
+                let other = of(next)?;
+                ty = alike([(&ty, all[0].span), (&other, next.span)])?;
+            }
+            Ok(ty)
+        }
+        DraftKind::Concat(all) => {
+            let types = all.iter().map(&mut of).collect::<Result<Vec<Type>, _>>()?;
+            texts.push(types);
+            Ok(Type::Str(0))
+        }
+        DraftKind::Ceiling(what, threads) => {
+            let ty = of(threads)?;
+            match ty {
+                Type::Int | Type::Ratio => Ok(what.ty()),
+                _ => Err(Diagnostic::error("PI0301", format!("this is {ty}, where a number of threads is expected"))
+                    .at(threads.span, ty.to_string())),
+            }
         }
         DraftKind::Named(name) => {
             let first = clauses.tables[table].shown_with;
@@ -136,19 +198,36 @@ fn unit(
     }
 }
 
+/// The type of what may stand for each other.
+fn alike([(a, at_a), (b, at_b)]: [(&Type, Span); 2]) -> Result<Type, Diagnostic> {
+    a.unify(b).ok_or_else(|| {
+        let fault = Diagnostic::error("PI0301", format!("{a} and {b} do not stand for each other"))
+            .at(at_b, b.to_string())
+            .note(at_a, a.to_string());
+        with_unit_hint(fault, a, b)
+    })
+}
+
 impl Draft {
+    fn number(&self, ty: Type) -> Result<Type, Diagnostic> {
+        if ty.is_quantity() || ty == Type::Absent {
+            return Ok(ty);
+        }
+        Err(Diagnostic::error("PI0301", format!("this is {ty}, where a number is expected"))
+            .at(self.span, ty.to_string()))
+    }
+
+    fn truth(&self, ty: &Type) -> Result<(), Diagnostic> {
+        if *ty == Type::Bool {
+            return Ok(());
+        }
+        Err(Diagnostic::error("PI0301", format!("this is {ty}, where a condition is expected"))
+            .at(self.span, ty.to_string())
+            .help("compare it: (a > b)"))
+    }
+
     /// A name of a column.
     pub(crate) fn named(name: &str, span: Span) -> Self {
         Self { kind: DraftKind::Named(name.to_owned()), span }
-    }
-}
-
-/// Whether an expression names one of these columns outside of calls.
-pub(crate) fn names_one(e: &ast::Expr, is_column: &dyn Fn(&str) -> bool) -> bool {
-    match &e.kind {
-        ExprKind::Name(name) => is_column(name),
-        ExprKind::Paren(a) | ExprKind::Unary(_, a) => names_one(a, is_column),
-        ExprKind::Binary(_, a, b) => names_one(a, is_column) || names_one(b, is_column),
-        _ => false,
     }
 }

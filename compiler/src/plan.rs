@@ -2,6 +2,9 @@
 //!
 //! It knows no file, no offset of a site and no operator number: those come with the target.
 
+mod column;
+
+pub use column::{Ceiling, ColumnExpr, OutColumn};
 use profinfer_lang::span::Span;
 
 use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
@@ -563,65 +566,6 @@ impl Slot {
     }
 }
 
-/// A column as shown.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OutColumn {
-    /// Its name, else its text without spaces.
-    pub name: String,
-    /// Its type; of a histogram that of its values.
-    pub ty: Type,
-    /// Its value.
-    pub value: ColumnExpr,
-}
-
-/// The value of a column over a row's slots.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ColumnExpr {
-    /// A slot's number; absent if the `Present` slot named with it is 0.
-    Slot(usize, Option<usize>),
-    /// Sum over count.
-    Avg(usize, usize),
-    /// The histogram of a slot.
-    Hist(usize),
-    /// How many different values a slot has.
-    Distinct(usize),
-    /// Hit rates of caches of 1, 2, 3 … entries.
-    HitRates(usize),
-    /// The slope of the line through a slot's points.
-    Slope(usize),
-    /// A quantile of a slot's histogram.
-    Quantile(usize, f64),
-    /// The slot's part of the table's total; absent as [`Slot`](Self::Slot) is.
-    Share(usize, Option<usize>),
-    /// The slot per second of wall time; absent as [`Slot`](Self::Slot) is.
-    Rate(usize, Option<usize>),
-    /// The column of that name in the same table, in whichever group of it.
-    Column(String),
-    /// A constant.
-    Const(f64),
-    /// Arithmetic.
-    Arith(ArithOp, Box<[ColumnExpr; 2]>),
-    /// Minus.
-    Neg(Box<ColumnExpr>),
-}
-
-impl ColumnExpr {
-    /// Whether it is made of other columns.
-    pub fn names_columns(&self) -> bool {
-        match self {
-            Self::Column(_) => true,
-            Self::Arith(_, ab) => ab.iter().any(Self::names_columns),
-            Self::Neg(a) => a.names_columns(),
-            _ => false,
-        }
-    }
-
-    /// A histogram or a curve: many numbers.
-    pub fn is_picture(&self) -> bool {
-        matches!(self, Self::Hist(_) | Self::HitRates(_))
-    }
-}
-
 /// Something done in user space.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
@@ -665,6 +609,7 @@ pub enum View {
     Table,
     Hist,
     Heatmap,
+    Text,
     Json,
     Csv,
 }
@@ -693,6 +638,12 @@ impl Plan {
             p.used && p.asked && !p.of_script && !optional(p) && !serves
         };
         self.points.iter().enumerate().any(needed) || !used.any(|p| p.of_script)
+    }
+
+    /// Whether any column asks what the machine can do at most.
+    pub fn asks_ceilings(&self) -> bool {
+        let columns = self.tables.iter().flat_map(|t| &t.columns);
+        columns.into_iter().any(|c| c.value.any(&|e| matches!(e, ColumnExpr::Ceiling(..))))
     }
 
     /// Whether any table is shown by the script itself.

@@ -1,5 +1,6 @@
 //! The `profinfer` library: target, loading, draining, rendering, command line. The only crate with IO.
 
+pub mod ceilings;
 pub mod cli;
 pub mod engine;
 pub mod folder;

@@ -131,6 +131,8 @@ pub enum ViewKind {
     Hist,
     /// A picture: rows by the first key, columns by the second, coloured by the first column.
     Heatmap,
+    /// A paragraph per row.
+    Text,
     /// JSON lines, whatever the format of the run.
     Json,
     /// CSV, whatever the format of the run.

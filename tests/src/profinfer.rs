@@ -73,7 +73,17 @@ impl Profinfer {
     /// Starts it with these arguments.
     #[track_caller]
     pub fn start<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(arguments: I) -> Profinfer {
+        Profinfer::start_with(arguments, &[])
+    }
+
+    /// Like [`Profinfer::start`], with variables in its environment.
+    #[track_caller]
+    pub fn start_with<I: IntoIterator<Item = S>, S: AsRef<std::ffi::OsStr>>(
+        arguments: I,
+        variables: &[(&str, &std::ffi::OsStr)],
+    ) -> Profinfer {
         let mut command = Command::new(binary());
+        command.envs(variables.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // The usual environment of users, not that of a developer.
         command.env_remove("PROFINFER_PATH").env_remove("RUST_LOG").env("NO_COLOR", "1");

@@ -279,6 +279,10 @@ pub struct DoctorArgs {
     /// Process to look at.
     #[arg(short = 'p', long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Measures how fast this machine's memory is read and how fast it computes, which takes some seconds, and keeps it:
+    /// scripts such as roofline.pi hold operators against it. Best while nothing else runs.
+    #[arg(long)]
+    pub ceilings: bool,
     /// Prints what was found as JSON (docs/json.md).
     #[arg(long)]
     pub json: bool,

@@ -3,6 +3,7 @@
 //! Works without any right, and loads and attaches only what a trial of the kernel takes (see
 //! [`Features::probe`](crate::kernel::Features::probe)).
 
+mod ceilings;
 mod engine;
 mod machine;
 mod version;
@@ -13,6 +14,8 @@ use super::args::{Color, DoctorArgs};
 use super::page::{Page, Tone};
 use super::{exit, say, script};
 use machine::Machine;
+
+use crate::ceilings::Ceilings;
 
 /// Where the text of an entry begins.
 const COLUMN: usize = 18;
@@ -44,6 +47,7 @@ struct Report<'m> {
     v: u32,
     #[serde(flatten)]
     machine: machine::Json<'m>,
+    ceilings: &'m Ceilings,
     pid: Option<u32>,
     wrong: &'m Findings,
 }
@@ -59,12 +63,21 @@ fn try_run(args: &DoctorArgs) -> Result<u8, u8> {
     let engines = script::engines(args.engine.as_deref())?;
     let mut page = Page::stdout(Color::Auto);
     let machine = Machine::look();
+    let ceilings = ceilings::look(args.ceilings)?;
     machine.write(&mut page);
+    ceilings::write(&mut page, &ceilings);
     let mut findings = Findings { machine: machine.wrong(), target: Vec::new() };
     let examined = args.pid.map(|pid| engine::examine(&mut page, &mut findings.target, pid, &engines)).transpose();
     if args.json {
         examined?;
-        let report = Report { r#type: "doctor", v: 1, machine: machine.json(), pid: args.pid, wrong: &findings };
+        let report = Report {
+            r#type: "doctor",
+            v: 1,
+            machine: machine.json(),
+            ceilings: &ceilings,
+            pid: args.pid,
+            wrong: &findings,
+        };
         let text = serde_json::to_string(&report).map_err(|e| say::fail(exit::OUTPUT, e))?;
         say::out(&format!("{text}\n"))?;
         return Ok(findings.code());

@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use indexmap::IndexMap;
 use profinfer_compiler::QUANTILE_K;
 use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, OutColumn, OutKey, PrintPart, Slot, SlotHow, SortBy, Table};
-use profinfer_compiler::types::{ArithOp, Type};
+use profinfer_compiler::types::{ArithOp, CmpOp, Type};
 use profinfer_ebpf::layout::{bucket_range, linear_bucket_range};
 
 use super::rows::{Key, Rows, SlotValue};
+use crate::ceilings::Ceilings;
 use crate::record::{Bucket, Column, Part, Quantity, Row, Value};
+use crate::view::shown;
 
 /// The error bound of a quantile: half a bucket of 2^5 per power of two.
 const QUANTILE_ERROR: &str = "±1.6 %";
@@ -46,7 +48,7 @@ pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
         let ty = types.clone().find(|ty| **ty != Type::Absent).unwrap_or(&k.ty);
         Column { name: k.name.clone(), quantity: quantity(ty), error: None }
     });
-    let columns = groups.iter().flat_map(|(t, _)| &t.columns).map(|c| {
+    let columns = groups.iter().flat_map(|(t, _)| &t.columns).filter(|c| !c.is_hidden()).map(|c| {
         let quantity = match (&c.value, quantity(&c.ty)) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
@@ -99,7 +101,7 @@ fn quantity(ty: &Type) -> Quantity {
 
 /// The rows as shown, sorted: those of its groups with the same keys in one, absent where a group has none. `wall_ns` is
 /// the time over which they were gathered.
-pub fn rows(groups: &[(&Table, &Rows)], wall_ns: u64, sort: Option<(SortBy, bool)>) -> Vec<Row> {
+pub fn rows(groups: &[(&Table, &Rows)], wall_ns: u64, ceilings: &Ceilings, sort: Option<(SortBy, bool)>) -> Vec<Row> {
     let mut joined: IndexMap<&[Key], Vec<Option<&[SlotValue]>>> = IndexMap::new();
     for (i, (_, rows)) in groups.iter().enumerate() {
         for (keys, slots) in *rows {
@@ -112,6 +114,7 @@ pub fn rows(groups: &[(&Table, &Rows)], wall_ns: u64, sort: Option<(SortBy, bool
         totals: groups.iter().map(|(t, rows)| totals(t, rows)).collect(),
         by_name: places.clone().rev().map(|(g, c)| (c.name.as_str(), (g, &c.value))).collect(),
         wall_ns,
+        ceilings,
     };
     let cells = |(keys, slots): (_, Vec<Option<&[SlotValue]>>)| {
         let cell = |(g, c): (usize, &OutColumn)| computing.of(&slots).cell(&c.value, &c.ty, g);
@@ -131,6 +134,13 @@ pub fn rows(groups: &[(&Table, &Rows)], wall_ns: u64, sort: Option<(SortBy, bool
             pairs.map(|(x, y)| order(Some(x), Some(y), false)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
         })
     });
+    let shown: Vec<bool> = places.map(|(_, c)| !c.is_hidden()).collect();
+    if shown.contains(&false) {
+        for row in &mut out {
+            let mut shown = shown.iter();
+            row.cells.retain(|_| shown.next().copied().unwrap_or(true));
+        }
+    }
     out
 }
 
@@ -146,7 +156,8 @@ fn totals(table: &Table, rows: &Rows) -> Vec<i64> {
 fn default_sort(table: &Table) -> (SortBy, bool) {
     let by_key =
         table.keys.first().is_some_and(|k| matches!(k.ty, Type::Int | Type::Duration | Type::Bytes | Type::Ratio));
-    if by_key { (SortBy::Key(0), false) } else { (SortBy::Column(0), true) }
+    let first = table.columns.iter().position(|c| !c.is_hidden()).unwrap_or(0);
+    if by_key { (SortBy::Key(0), false) } else { (SortBy::Column(first), true) }
 }
 
 /// Absent comes last, either way.
@@ -193,6 +204,8 @@ struct Computing<'t> {
     by_name: HashMap<&'t str, (usize, &'t ColumnExpr)>,
     /// Over how long the rows were gathered.
     wall_ns: u64,
+    /// What the machine can do.
+    ceilings: &'t Ceilings,
 }
 
 impl<'t> Computing<'t> {
@@ -220,6 +233,9 @@ impl Joined<'_, '_> {
                 };
             }
             _ => {}
+        }
+        if matches!(ty, Type::Str(_)) {
+            return self.text(e, g).map_or(Value::Absent, Value::Text);
         }
         let scale = if matches!(ty, Type::PerSecond | Type::BytesPerSecond) { PER_SECOND } else { 1.0 };
         match self.number(e, g) {
@@ -251,10 +267,90 @@ impl Joined<'_, '_> {
                 Number::Absent => Number::Absent,
             },
             ColumnExpr::Arith(op, ab) => arithmetic(*op, self.number(&ab[0], g), self.number(&ab[1], g)),
+            ColumnExpr::If(all) => self.number(&all[if self.holds(&all[0], g) { 1 } else { 2 }], g),
+            ColumnExpr::First(all) => {
+                let mut numbers = all.iter().map(|e| self.number(e, g));
+                numbers.find(|n| *n != Number::Absent).unwrap_or(Number::Absent)
+            }
+            ColumnExpr::Least(all) => self.extreme(all, g, Ordering::Less),
+            ColumnExpr::Greatest(all) => self.extreme(all, g, Ordering::Greater),
+            ColumnExpr::Ceiling(what, threads) => {
+                let threads = self.number(threads, g).float();
+                threads
+                    .and_then(|n| self.all.ceilings.at(*what, n))
+                    .map_or(Number::Absent, |x| Number::Float(x / PER_SECOND))
+            }
             _ => match self.slots[g] {
                 Some(slots) => number(e, self.all.tables[g], slots, &self.all.totals[g], self.all.wall_ns),
                 None => Number::Absent,
             },
+        }
+    }
+}
+
+impl Joined<'_, '_> {
+    /// Whether a condition holds; of what is absent nothing does.
+    fn holds(&self, e: &ColumnExpr, g: usize) -> bool {
+        match e {
+            ColumnExpr::Cmp(op, ab) => {
+                let (Some(a), Some(b)) = (self.number(&ab[0], g).float(), self.number(&ab[1], g).float()) else {
+                    return false;
+                };
+                match op {
+                    CmpOp::Eq => a == b,
+                    CmpOp::Ne => a != b,
+                    CmpOp::Lt => a < b,
+                    CmpOp::Le => a <= b,
+                    CmpOp::Gt => a > b,
+                    CmpOp::Ge => a >= b,
+                }
+            }
+            ColumnExpr::And(ab) => self.holds(&ab[0], g) && self.holds(&ab[1], g),
+            ColumnExpr::Or(ab) => self.holds(&ab[0], g) || self.holds(&ab[1], g),
+            ColumnExpr::Not(a) => !self.holds(a, g),
+            ColumnExpr::Has(a) => self.number(a, g) != Number::Absent || self.text(a, g).is_some(),
+            ColumnExpr::If(all) => self.holds(&all[if self.holds(&all[0], g) { 1 } else { 2 }], g),
+            _ => false,
+        }
+    }
+
+    /// The smallest or largest of some numbers.
+    fn extreme(&self, all: &[ColumnExpr], g: usize, wanted: Ordering) -> Number {
+        let mut found: Option<Number> = None;
+        for e in all {
+            let next = self.number(e, g);
+            let Some(x) = next.float() else { return Number::Absent };
+            if found.and_then(Number::float).is_none_or(|y| x.total_cmp(&y) == wanted) {
+                found = Some(next);
+            }
+        }
+        found.unwrap_or(Number::Absent)
+    }
+
+    /// A text.
+    fn text(&self, e: &ColumnExpr, g: usize) -> Option<String> {
+        match e {
+            ColumnExpr::Text(text) => Some(text.clone()),
+            ColumnExpr::Column(name) => {
+                let (of, value) = self.all.by_name.get(name.as_str())?;
+                self.text(value, *of)
+            }
+            ColumnExpr::If(all) => self.text(&all[if self.holds(&all[0], g) { 1 } else { 2 }], g),
+            ColumnExpr::First(all) => all.iter().find_map(|e| self.text(e, g)),
+            ColumnExpr::Concat(all) => all.iter().map(|(e, ty)| self.as_text(e, ty, g)).collect(),
+            _ => None,
+        }
+    }
+
+    /// A value as a table shows it.
+    fn as_text(&self, e: &ColumnExpr, ty: &Type, g: usize) -> Option<String> {
+        if *ty == Type::Bool {
+            return Some(self.holds(e, g).to_string());
+        }
+        match self.cell(e, ty, g) {
+            Value::Absent => None,
+            Value::Text(text) => Some(text),
+            value => Some(shown(&value, quantity(ty))),
         }
     }
 }
@@ -303,8 +399,8 @@ fn number(e: &ColumnExpr, table: &Table, slots: &[SlotValue], totals: &[i64], wa
             _ => Number::Absent,
         },
         ColumnExpr::Hist(_) | ColumnExpr::HitRates(_) => Number::Absent,
-        // Those are made of other numbers.
-        ColumnExpr::Column(_) | ColumnExpr::Const(_) | ColumnExpr::Neg(_) | ColumnExpr::Arith(..) => Number::Absent,
+        // The others are made of other numbers, or are texts and conditions.
+        _ => Number::Absent,
     }
 }
 

@@ -29,6 +29,7 @@ use super::instance::Instance;
 use super::names::Names;
 use super::stream::Streams;
 use super::watch::{Scope, Watch};
+use crate::ceilings::Ceilings;
 use crate::engine::Description;
 use crate::kernel::Kernel;
 use crate::record::{Level, Message, Record};
@@ -194,6 +195,8 @@ pub struct Run<'r> {
     events: Events,
     /// When it is time to look at what came through the ring.
     next_tick: Instant,
+    /// What the machine can do at most, if that was measured.
+    ceilings: Ceilings,
 }
 
 impl<'r> Run<'r> {
@@ -226,6 +229,7 @@ impl<'r> Run<'r> {
             next_look: now,
             events: Events::new(plan),
             next_tick: now,
+            ceilings: if plan.asks_ceilings() { Ceilings::of_this_machine() } else { Ceilings::default() },
         }
     }
 

@@ -8,6 +8,7 @@
 //! | `plain` | the format for people: which of the following files draws a record |
 //! | `table`, `hist`, `footer` | rows and columns, histograms, the end of a run |
 //! | `heat`, `heatmap` | a table as a picture: what stands where; as coloured or shaded characters |
+//! | `text` | rows as paragraphs |
 //! | `print` | an event by itself |
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
@@ -32,11 +33,12 @@ mod print;
 mod table;
 #[cfg(test)]
 mod tests;
+mod text;
 mod value;
 
 use std::io;
 
-use crate::record::Record;
+use crate::record::{Quantity, Record, Value};
 
 /// The format of a run's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -118,6 +120,11 @@ pub fn aside(record: &Record, options: Options) -> String {
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)
+}
+
+/// A value as a table shows it, for a text.
+pub(crate) fn shown(value: &Value, quantity: Quantity) -> String {
+    value::cell(value, quantity).to_string()
 }
 
 /// Writes in one piece, so that a reader never sees half a record for long.

@@ -163,7 +163,7 @@ impl Run<'_> {
         let plan = &self.plan.tables[show.table];
         let groups: Vec<_> = self.plan.groups(show.table).map(|g| &self.plan.tables[g]).zip(rows).collect();
         let (keys, columns) = numbers::heads(&groups);
-        let mut out = numbers::rows(&groups, wall_ns, show.sort);
+        let mut out = numbers::rows(&groups, wall_ns, &self.ceilings, show.sort);
         let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let cut = out.len().saturating_sub(top) as u64;
         out.truncate(top);
@@ -174,6 +174,7 @@ impl Run<'_> {
                 View::Table => ViewKind::Table,
                 View::Hist => ViewKind::Hist,
                 View::Heatmap => ViewKind::Heatmap,
+                View::Text => ViewKind::Text,
                 View::Json => ViewKind::Json,
                 View::Csv => ViewKind::Csv,
             },

@@ -8,6 +8,7 @@ mod live;
 mod plain;
 mod prints;
 mod terminal;
+mod text;
 
 use std::collections::BTreeMap;
 
