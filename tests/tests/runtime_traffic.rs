@@ -91,11 +91,11 @@ fn shown(lab: &Lab, tensors: &[(u64, Vec<Shape>)], columns: &str) -> Vec<serde_j
     printed
 }
 
-/// Lines of `tests/engines/types.py`, of those that begin with `what`.
+/// Lines of `tests/engines/weights.py`, of those that begin with `what`.
 fn told(lab: &Lab, library: &str, what: &str) -> Vec<Vec<String>> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/types.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/weights.py");
     let output = Command::new(lab.cache().python()).arg(script).arg(library).arg(lab.cache().model()).output();
-    let output = output.or_fail("types.py");
+    let output = output.or_fail("weights.py");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines = text.lines().map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>());

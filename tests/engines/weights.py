@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What an engine says of its element types, and of a model's weights: `types.py LIBRARY.so [MODEL.gguf]`.
+"""What an engine says of its element types, and of a model's weights: `weights.py LIBRARY.so [MODEL.gguf]`.
 
     type NUMBER NAME BLOCK BYTES        for each type: elements of a block, and its bytes
     weight NAME ELEMENTS BYTES ROW ROWS for each matrix of the model: its bytes, elements of a row, rows
