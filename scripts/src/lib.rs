@@ -29,4 +29,6 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
+    Text { path: "kv.pi", text: include_str!("../kv.pi") },
+    Text { path: "roofline.pi", text: include_str!("../roofline.pi") },
 ];

@@ -184,9 +184,9 @@ fn shapes_come_to_what_is_counted_by_hand() {
     ];
     let lab = Lab::new();
     let tensors: Vec<(u64, Vec<Shape>)> = cases.iter().map(|(op, all, ..)| (*op, all.clone())).collect();
-    let printed = shown(&lab, &tensors, "{t.op} {flops_of(t)} {bytes_of(t)}");
+    let printed = shown(&lab, &tensors, "{t.op} {flops_of(t)} {traffic_of(t)}");
     for ((op, _, flops, bytes), record) in cases.iter().zip(printed) {
-        let read = ["flops_of(t)", "bytes_of(t)"].map(|column| record["values"][column].as_u64());
+        let read = ["flops_of(t)", "traffic_of(t)"].map(|column| record["values"][column].as_u64());
         assert_eq!(read, [Some(*flops), Some(*bytes)], "{op}: {record}");
     }
 }
