@@ -11,6 +11,7 @@ use crate::catalogue::{Arg, Called, Catalogue, Enum, Field, Point, Start, Templa
 use crate::faults::twice;
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
+use crate::unchecked;
 
 /// The words before a function's name.
 pub(crate) const CALLS: [&str; 2] = ["enter", "span"];
@@ -43,6 +44,10 @@ pub(crate) fn added<'c>(program: &ast::Program, base: &'c Catalogue) -> Added<'c
         let calls = program.items.iter().flat_map(|item| ats(&item.kind)).filter(|at| is_call(at));
         calls.for_each(|at| added.call(at));
     }
+    let unchecked = unchecked::reads(program, base);
+    added
+        .reads
+        .extend(unchecked.into_iter().map(|span| reads(span, "reads at a place that only the script vouches for")));
     added
 }
 

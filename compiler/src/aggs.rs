@@ -131,7 +131,7 @@ impl<'b> Bundle<'b, '_> {
         into: &mut Vec<Column>,
     ) -> Result<(), Diagnostic> {
         for column in &agg.columns {
-            if into.len() > MAX_COLUMNS || open.len() > MAX_DEPTH {
+            if into.len() >= MAX_COLUMNS || open.len() > MAX_DEPTH {
                 return Err(too_much(self.used));
             }
             if let Some((inner, args)) = self.call(&column.expr) {

@@ -74,7 +74,10 @@ impl Resolver<'_> {
             ("first", [_, ..]) => self.first(&call),
             ("if", [c, a, b]) => self.either(&call, &c.value, &a.value, &b.value),
             ("has", [of]) => call.value(Kind::Has(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
-            ("readable", [of]) => call.value(Kind::Readable(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
+            ("readable", [of]) => match self.expr(&of.value, scope, None)? {
+                of if matches!(of.ty, Type::Str(_)) => call.value(Kind::Readable(Box::new(of)), Type::Bool),
+                _ => Err(call.wrong(usage("readable"))),
+            },
             ("bucket", [of, width]) => self.bucket(&call, &of.value, &width.value),
             ("min" | "max", [a, b]) if !named => self.extreme(&call, &a.value, &b.value),
             ("starts", [of, with]) => self.starts(&call, &of.value, &with.value),

@@ -1,9 +1,10 @@
 //! A script's AST to a [`Plan`]: what is declared, then the clauses.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use profinfer_lang::ast::{self, ClauseHead, ItemKind};
 use profinfer_lang::diagnostic::{Diagnostic, Severity};
+use profinfer_lang::parse::first_faults;
 use profinfer_lang::source::SourceMap;
 
 use crate::added::{self, CALLS};
@@ -142,6 +143,7 @@ fn run(
     if !errors.is_empty() {
         errors.sort_by_key(|d| d.labels.first().map(|l| (l.span.file, l.span.start)));
         told_once(&mut errors);
+        first_faults(&mut errors);
         return Err(errors);
     }
     warnings.extend(found);
@@ -160,8 +162,32 @@ fn run(
     Ok(Compiled { plan, warnings, reads: added.reads })
 }
 
+/// Names that things of different kinds share: a module hands on one of each name. Two of a kind are told where they are
+/// declared; parameters have names of their own, which begin with `$`.
+fn names_of_two_kinds(program: &ast::Program) -> Vec<Diagnostic> {
+    let mut names = HashMap::new();
+    let mut errors = Vec::new();
+    for item in &program.items {
+        let (name, kind) = match &item.kind {
+            ItemKind::Let(l) => (&l.name, "value"),
+            ItemKind::Fn(f) => (&f.name, "call"),
+            ItemKind::Agg(a) => (&a.name, "call"),
+            ItemKind::Probe(p) => (&p.name, "point"),
+            ItemKind::Point(p) => (&p.name, "point"),
+            ItemKind::Struct(s) => (&s.name, "type"),
+            ItemKind::Enum(e) => (&e.name, "type"),
+            ItemKind::Import(_) | ItemKind::Param(_) | ItemKind::Clause(_) | ItemKind::Engine(_) => continue,
+        };
+        if *names.entry(&name.node).or_insert(kind) != kind {
+            errors.push(twice(&name.node, name.span));
+        }
+    }
+    errors
+}
+
 /// Top-level `let`, `fn`, `agg` and `probe`.
 fn declare_items(program: &ast::Program, resolver: &mut Resolver<'_>, errors: &mut Vec<Diagnostic>) {
+    errors.extend(names_of_two_kinds(program));
     for item in &program.items {
         match &item.kind {
             ItemKind::Let(l) => match resolver.expr(&l.value, Scope::constant(), None) {

@@ -5,7 +5,8 @@
 //! 1. [`catalogue`] reads an engine description: structs, enums, points (once per engine).
 //! 2. [`modules`] puts a script and what it imports together to one program.
 //! 3. `params` gives parameters their values, so that everything after can fold them.
-//! 4. `added` adds a script's own structs, enums, points and functions to the description.
+//! 4. `added` adds a script's own structs, enums, points and functions to the description, `unchecked` finds where a script
+//!    reads memory at a place of its own reckoning.
 //! 5. `probes` and `aggs` put points and columns in the places of their names, `prints` reads the texts of `print`.
 //! 6. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
 //!    and `fold` for constants.
@@ -46,6 +47,7 @@ pub mod resolve;
 mod stack;
 pub mod typed;
 pub mod types;
+mod unchecked;
 mod variants;
 mod walk;
 

@@ -152,7 +152,7 @@ fn behind(resolver: &Resolver<'_>, at: &At, open: &mut Vec<String>) -> Result<Ve
     if resolver.broken.contains(&name) {
         return Err(consequence(at.path.span));
     }
-    if open.len() > MAX_DEPTH {
+    if open.len() >= MAX_DEPTH {
         return Err(too_much(at.path.span));
     }
     if open.contains(&name) {

@@ -85,13 +85,18 @@ pub fn parse(sources: &SourceMap, file: FileId) -> Parsed {
     }
     let mut diagnostics = builder.diagnostics;
     diagnostics.sort_by_key(|d| d.labels.first().map_or(0, |l| l.span.start));
+    first_faults(&mut diagnostics);
+    Parsed { program, diagnostics }
+}
+
+/// Leaves the first [`MAX_FAULTS`], and says so.
+pub fn first_faults(diagnostics: &mut Vec<Diagnostic>) {
     if diagnostics.len() > MAX_FAULTS {
         diagnostics.truncate(MAX_FAULTS);
         if let Some(last) = diagnostics.last_mut() {
             last.help.push(format!("more faults follow: these are the first {MAX_FAULTS}"));
         }
     }
-    Parsed { program, diagnostics }
 }
 
 /// Reads the items one after the other; whether a fault was found.

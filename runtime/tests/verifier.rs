@@ -237,32 +237,46 @@ fn the_largest_scripts_that_are_built_pass_the_verifier() {
     }
 }
 
-/// What chance puts together of all points, fields and functions: what the compiler takes, the kernel takes.
+/// What chance puts together of all points, calls, fields and functions: what the compiler takes, the kernel takes.
+///
+/// `PROFINFER_CHANCE=4000` tries that many scripts instead of 200, `PROFINFER_CHANCE_FROM` says from which seed.
 #[test]
 fn every_program_of_scripts_by_chance_passes_the_verifier() {
-    const WANTED: usize = 200;
+    let number = |name: &str| std::env::var(name).ok().map(|n| n.parse::<u64>().unwrap());
+    let (wanted, from) = (number("PROFINFER_CHANCE").unwrap_or(200), number("PROFINFER_CHANCE_FROM").unwrap_or(0));
     let bench = Bench::new(Lacks::Nothing);
     let description = &bench.descriptions[0];
     let generator = generate::Generator::new(description);
     assert_eq!(generator.points(), description.catalogue.points.len(), "each point has something to count");
     let mut refused = String::new();
-    let (mut taken, mut programs, mut seed) = (0, 0, 0);
-    while taken < WANTED {
+    let mut why_not: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+    let mut seen = vec![0; generate::KINDS.len()];
+    let (mut taken, mut programs, mut seed) = (0, 0, from);
+    while taken < wanted {
         seed += 1;
-        assert!(seed < 5 * WANTED as u64, "only {taken} of {seed} scripts make sense");
+        assert!(seed - from < 5 * wanted, "only {taken} of {} scripts make sense: {why_not:?}", seed - from);
         let text = generator.script(seed);
         let script = Script::parse("<chance>", &text);
         if let Err(errors) = script.compile(description, &[], true) {
             // It may ask for what cannot be had, but it is a script.
             assert!(errors.iter().all(|e| !e.code.starts_with("PI01")), "seed {seed}: {text}\n{errors:?}");
+            errors.iter().take(1).for_each(|e| *why_not.entry(format!("{} {}", e.code, e.message)).or_default() += 1);
             continue;
         }
         taken += 1;
+        let own = text.strip_prefix(generate::DEFINITIONS).unwrap();
+        seen.iter_mut().zip(generate::KINDS).for_each(|(n, kind)| *n += usize::from(own.contains(kind)));
         match bench.load("<chance>", &text) {
             Ok(n) => programs += n,
-            Err(why) => writeln!(refused, "== seed {seed}\n{text}\n{why}\n").unwrap(),
+            Err(why) => writeln!(refused, "== seed {seed}\n{own}\n{why}\n").unwrap(),
         }
     }
+    println!("{taken} of {} scripts make sense, {programs} programs", seed - from);
+    generate::KINDS.iter().zip(&seen).for_each(|(kind, n)| println!("{kind} in {n}"));
+    let mut why_not: Vec<_> = why_not.into_iter().collect();
+    why_not.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    why_not.iter().take(40).for_each(|(why, n)| println!("{n} times {why}"));
     assert!(refused.is_empty(), "\n{refused}");
-    assert!(programs > WANTED, "{programs} programs");
+    assert!(programs as u64 > wanted, "{programs} programs");
+    assert!(!seen.contains(&0), "what never came up: {:?}", generate::KINDS.iter().zip(&seen).collect::<Vec<_>>());
 }

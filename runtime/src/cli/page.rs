@@ -132,8 +132,8 @@ impl Page {
 
     /// Text that is laid out already.
     pub(super) fn block(&mut self, text: &str) {
-        self.text.push_str(text);
-        if !text.ends_with('\n') {
+        for line in text.lines() {
+            self.text.push_str(&clean(line));
             self.text.push('\n');
         }
     }
@@ -155,12 +155,13 @@ impl Page {
         self.text.extend(std::iter::repeat_n(' ', n));
     }
 
+    /// Nothing gets onto a page but through here or [`Page::block`], so nothing on it steers a terminal.
     fn paint(&mut self, tone: Tone, text: &str) {
-        let code = tone.code();
+        let (text, code) = (clean(text), tone.code());
         if self.color && !code.is_empty() && !text.is_empty() {
             self.text.push_str(&format!("\x1b[{code}m{text}\x1b[0m"));
         } else {
-            self.text.push_str(text);
+            self.text.push_str(&text);
         }
     }
 }
@@ -228,6 +229,16 @@ mod tests {
 
     #[test]
     fn nothing_of_the_target_steers_the_terminal() {
-        assert_eq!(clean("a b\x1b[2J/größe'\u{202e}"), "a b\\u{1b}[2J/größe'\\u{202e}");
+        let (hostile, harmless) = ("a b\x1b[2J/größe'\u{202e}", "a b\\u{1b}[2J/größe'\\u{202e}");
+        assert_eq!(clean(hostile), harmless);
+        assert_eq!(clean(harmless), harmless, "what is harmless stays as it is");
+        let mut page = page();
+        page.heading(hostile);
+        page.line(0, Tone::Bad, hostile);
+        page.entry(0, 30, (Tone::Name, hostile), &[(Tone::Plain, hostile)]);
+        page.hang(0, &[(Tone::Faint, hostile)]);
+        page.block(hostile);
+        assert!(!page.text.contains(['\x1b', '\u{202e}']), "{}", page.text);
+        assert_eq!(page.text.matches("\\u{1b}").count(), 6, "{}", page.text);
     }
 }
