@@ -202,7 +202,8 @@ fn beyond_reach(words: &[String]) -> Vec<String> {
 #[test]
 fn every_command_line_of_the_pages_is_taken() {
     let mut sources = pages();
-    let scripts: Vec<PathBuf> = fs::read_dir(stock("")).or_fail("scripts").flatten().map(|entry| entry.path()).collect();
+    let scripts: Vec<PathBuf> =
+        fs::read_dir(stock("")).or_fail("scripts").flatten().map(|entry| entry.path()).collect();
     sources.extend(scripts.into_iter().filter(|path| path.extension().is_some_and(|end| end == "pi")));
     let mut taken = 0;
     for source in sources {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
+use crate::target::SiteChoice;
+
 const EXAMPLES: &str = "\
 Examples:
   profinfer -e 'on ggml_op(MUL_MAT) < hist(dur) >' --pid 4711
@@ -180,6 +182,9 @@ pub struct RunArgs {
     /// --name, for a process of that name.
     #[arg(long)]
     pub wait: bool,
+    /// Where functions are probed: at the cheapest instruction, or at their first one, to compare (`plan` shows both).
+    #[arg(long, value_name = "WHERE", default_value = "cheapest")]
+    pub sites: Sites,
     /// Exits with 5 if anything was lost (full table, failed read …).
     #[arg(long)]
     pub strict: bool,
@@ -219,6 +224,9 @@ pub struct PlanArgs {
     /// Process in which to look for the sites.
     #[arg(short = 'p', long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// Which instructions to show: the cheapest, or the first of each function.
+    #[arg(long, value_name = "WHERE", default_value = "cheapest")]
+    pub sites: Sites,
     /// Prints the kernel programs too.
     #[arg(short = 'v', long)]
     pub verbose: bool,
@@ -300,6 +308,25 @@ pub struct ExplainArgs {
     /// Prints this help.
     #[arg(short = 'h', long, action = ArgAction::Help)]
     pub help: Option<bool>,
+}
+
+/// Where functions are probed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sites {
+    /// At the cheapest instruction that every call comes past.
+    Cheapest,
+    /// At the first instruction, whatever it costs.
+    Entry,
+}
+
+impl Sites {
+    /// The choice.
+    pub(super) fn choice(self) -> SiteChoice {
+        match self {
+            Self::Cheapest => SiteChoice::Cheapest,
+            Self::Entry => SiteChoice::Entry,
+        }
+    }
 }
 
 /// Formats of the output.

@@ -26,7 +26,10 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
     let engines = script::engines(args.source.engine.as_deref())?;
     let plan = script::compile(&args.source, &source, &engines[0])?;
-    let looked = args.pid.map(|pid| Looked::with_engine(pid, &plan, &engines)).transpose()?;
+    let mut looked = args.pid.map(|pid| Looked::with_engine(pid, &plan, &engines)).transpose()?;
+    if let Some((_, _, target)) = &mut looked {
+        target.choice = args.sites.choice();
+    }
     let mut page = Page::stdout(args.source.color);
     page.block(&profinfer_compiler::print::plan_within(&plan, page.width()));
     let mut code = 0;

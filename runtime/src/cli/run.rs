@@ -66,7 +66,8 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         .build()
         .map_err(|e| fail(exit::KERNEL, format!("cannot start: {e}")))?;
     let kernel = Linux::new();
-    let settings = Settings { duration: args.duration, wait: args.wait, follow: args.follow };
+    let settings =
+        Settings { duration: args.duration, wait: args.wait, follow: args.follow, sites: args.sites.choice() };
     let mut run = Run::new(&plan, &engines, &kernel, settings);
     match tokio.block_on(run.go(subject, &mut output)) {
         Ok(outcome) => Ok(match outcome.status {

@@ -33,7 +33,7 @@ use crate::ceilings::Ceilings;
 use crate::engine::Description;
 use crate::kernel::Kernel;
 use crate::record::{Level, Message, Record};
-use crate::target::{Held, Process, TargetError};
+use crate::target::{Held, Process, SiteChoice, TargetError};
 
 /// How often a check or the end of open steps is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -61,6 +61,8 @@ pub struct Settings {
     pub wait: bool,
     /// Processes that the observed ones begin are observed too.
     pub follow: bool,
+    /// Which instruction is probed where a function is entered.
+    pub sites: SiteChoice,
 }
 
 /// Takes the records of a run.

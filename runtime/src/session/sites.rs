@@ -12,7 +12,7 @@ use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
 use super::SessionError;
 use super::calls::{self, Calls, NoCall};
 use super::files::Files;
-use crate::target::{self, FileIdentity, Module, Site, name_table};
+use crate::target::{self, FileIdentity, Module, Site, SiteChoice, name_table};
 
 /// A function found for a site, with the instructions to probe.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Target {
     pub assumed: Vec<String>,
     /// Of points for which the script names a function: those there are.
     pub calls: Vec<Option<Result<Calls, NoCall>>>,
+    /// Which instruction is probed where a function is entered.
+    pub choice: SiteChoice,
     /// The same by what the script names.
     named: HashMap<(Vec<String>, Template), Calls>,
 }
@@ -124,7 +126,7 @@ impl Target {
             _ => None,
         });
         let named = named.collect();
-        Target { facts, files, assumed, calls, named }
+        Target { facts, files, assumed, calls, choice: SiteChoice::default(), named }
     }
 
     /// Why a field of a point that needs a mark is not to be had, or nothing if it is, or none is needed.
@@ -164,7 +166,7 @@ impl Target {
                 let sites = if spec.at_return {
                     module.return_sites(&function)
                 } else {
-                    entry_of(module, &function, spec.args_used, spec.needs_entry_sp).map(|site| vec![site])
+                    self.entry(module, &function, spec).map(|site| vec![site])
                 };
                 let sites = sites.map_err(no_site(symbol, module))?;
                 found.push(Found { symbol: symbol.clone(), module: module.clone(), sites, number: None });
@@ -176,6 +178,13 @@ impl Target {
         Ok(Vec::new())
     }
 
+    fn entry(&self, module: &Module, function: &target::Function, spec: &SiteSpec) -> Result<Site, target::SiteError> {
+        match self.choice {
+            SiteChoice::Cheapest => entry_of(module, function, spec.args_used, spec.needs_entry_sp),
+            SiteChoice::Entry => module.first_site(function),
+        }
+    }
+
     /// [`find`](Self::find) for functions that the script names.
     fn find_calls(&self, spec: &SiteSpec, template: Template) -> Result<Vec<Found>, SessionError> {
         let Some(calls) = self.named.get(&(spec.symbols.clone(), template)) else { return Ok(Vec::new()) };
@@ -184,7 +193,7 @@ impl Target {
             let (module, function) = (&call.module, &call.function);
             let sites = match spec.at_return {
                 true => module.return_sites(function),
-                false => entry_of(module, function, spec.args_used, spec.needs_entry_sp).map(|site| vec![site]),
+                false => self.entry(module, function, spec).map(|site| vec![site]),
             };
             let sites = sites.map_err(no_site(&function.name, module))?;
             let number = u16::try_from(number).ok();

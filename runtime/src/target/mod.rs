@@ -23,5 +23,5 @@ pub use launch::{Held, LaunchOptions};
 pub use maps::{FileIdentity, Mapping, executable_files};
 pub use module::{Arch, Function, Module};
 pub use process::Process;
-pub use site::{CostClass, FlagTest, Site, SiteError};
+pub use site::{CostClass, FlagTest, Site, SiteChoice, SiteError};
 pub use table::name_table;

@@ -337,6 +337,15 @@ impl Module {
         Ok(self.in_file(function, site))
     }
 
+    /// The first instruction of the function; see [`site::first_site`].
+    ///
+    /// # Errors
+    /// As [`site::first_site`].
+    pub fn first_site(&self, function: &Function) -> Result<Site, SiteError> {
+        let site = site::first_site(self.arch, self.code(function), function.vaddr)?;
+        Ok(self.in_file(function, site))
+    }
+
     /// Every instruction by which the function is left, also in its cold part; see [`site::return_sites`].
     ///
     /// # Errors

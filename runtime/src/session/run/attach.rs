@@ -50,7 +50,8 @@ impl Run<'_> {
         let mut far = Vec::new();
         for mut files in found {
             files.take_in(std::mem::take(&mut far));
-            let target = Target::new(self.plan, files);
+            let mut target = Target::new(self.plan, files);
+            target.choice = self.settings.sites;
             match self.require_points(&target, process) {
                 Ok(()) => targets.push((target.identity(self.plan), target)),
                 Err(why) => {

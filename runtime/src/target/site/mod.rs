@@ -33,6 +33,16 @@ pub struct Site {
     pub why: String,
 }
 
+/// Which instruction of a function is probed when it is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SiteChoice {
+    /// The cheapest one; see [`entry_site`].
+    #[default]
+    Cheapest,
+    /// The first one, as other tools do: for comparison.
+    Entry,
+}
+
 /// What the kernel has to do for a hit, cheapest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CostClass {
@@ -145,6 +155,19 @@ pub fn entry_site(arch: Arch, code: &[u8], vaddr: u64, args_used: u8) -> Result<
         Arch::X86_64 => x86::entry_site(code, vaddr, args_used),
         Arch::Aarch64 => aarch64::entry_site(code, vaddr),
     }
+}
+
+/// The first instruction of a function, whatever it costs.
+///
+/// # Errors
+/// As [`entry_site`].
+pub fn first_site(arch: Arch, code: &[u8], vaddr: u64) -> Result<Site, SiteError> {
+    let length = match arch {
+        Arch::X86_64 => x86::first_length(code, vaddr),
+        Arch::Aarch64 => 4,
+    };
+    let site = entry_site(arch, code.get(..length).unwrap_or(code), vaddr, 0)?;
+    Ok(Site { why: "the entry, as was asked for".to_owned(), ..site })
 }
 
 /// Every instruction by which the function is left: returns, and jumps to somewhere else (tail calls), in address

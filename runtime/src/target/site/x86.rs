@@ -90,6 +90,11 @@ pub(super) fn return_sites(code: &[u8], vaddr: u64, cold: Option<(&[u8], u64)>) 
     Ok(sites)
 }
 
+/// Bytes of the first instruction.
+pub(super) fn first_length(code: &[u8], vaddr: u64) -> usize {
+    Decoder::with_ip(64, code, vaddr, DecoderOptions::NONE).decode().len()
+}
+
 /// Where the direct jumps go that leave this code.
 pub(super) fn outward_jumps(code: &[u8], vaddr: u64) -> Vec<u64> {
     let inside = vaddr..vaddr + code.len() as u64;
