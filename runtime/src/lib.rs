@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod engine;
 pub mod folder;
+mod formats;
 pub mod kernel;
 pub mod library;
 pub mod record;

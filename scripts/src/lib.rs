@@ -14,6 +14,9 @@ pub struct Text {
 /// Engine descriptions, newest first: the first whose condition holds is taken.
 pub const ENGINES: &[Text] = &[Text { path: "engines/ggml.pi", text: include_str!("../engines/ggml.pi") }];
 
+/// The points of the kernel.
+pub const KERNEL: Text = Text { path: "kernel.pi", text: include_str!("../kernel.pi") };
+
 /// Modules to be imported: `std/latency.pi` as `std.latency`. They hold declarations only.
 pub const STD: &[Text] = &[
     Text { path: "std/latency.pi", text: include_str!("../std/latency.pi") },

@@ -183,6 +183,11 @@ fn about(page: &mut Page, point: &Point) {
         Template::Rows => "rows: an event per element of a matrix, at a call's entry",
         Template::Span => "span: an event per call, from entry to return",
         Template::Call => "span: an event per call, from entry to return, calls from within it too",
+        Template::Fault => "fault: an event per page fault that the kernel has served",
+        Template::OffCpu => "off_cpu: an event per time off the CPU, from there until the thread runs again",
+        Template::Disk => "disk: an event per read that is queued at a block device",
+        Template::Sample => "sample: an event per tick of a clock",
+        Template::Tracepoint => "tracepoint: an event per hit of a tracepoint of the kernel",
         Template::Sequence => "sequence: an event from each start to the next, or to an end",
     };
     page.entry(2, COLUMN, (Tone::Faint, "template"), &[(Tone::Plain, kind)]);

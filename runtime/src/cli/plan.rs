@@ -169,6 +169,7 @@ fn word(spec: &MapSpec) -> &'static str {
         MapKind::Hash => "hash",
         MapKind::LruHash => "lru",
         MapKind::Ring => "ring",
+        MapKind::Stacks => "stack",
     }
 }
 

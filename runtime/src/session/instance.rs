@@ -13,6 +13,8 @@ use profinfer_ebpf::target::cookie;
 use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 
 use super::SessionError;
+use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
+use super::ranges::Ranges;
 use super::sites::{Found, Target};
 use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
@@ -46,6 +48,10 @@ pub struct Instance {
     /// Links by process.
     links: HashMap<u32, Vec<Link>>,
     check_links: HashMap<u32, Vec<Link>>,
+    /// Links to events of the kernel, which are those of all processes.
+    kernel_links: Vec<Link>,
+    /// What lies in the memory of processes, where that is wanted.
+    pub(super) ranges: Option<Ranges>,
 }
 
 /// What was attached to a process.
@@ -88,6 +94,7 @@ impl Instance {
         }
         let counters = MappedArray::new(&maps[&MapId::Counters])?;
         let events = maps.get(&MapId::Events).map(RingBuffer::new).transpose()?;
+        let ranges = maps.contains_key(&MapId::Ranges).then(Ranges::default);
         let load = |programs: &[Program]| {
             programs
                 .iter()
@@ -110,6 +117,8 @@ impl Instance {
             checks,
             links: HashMap::new(),
             check_links: HashMap::new(),
+            kernel_links: Vec::new(),
+            ranges,
         })
     }
 
@@ -121,7 +130,12 @@ impl Instance {
         let mut attached = Attached::default();
         let mut links = Vec::new();
         // The innermost stops first, the outermost starts last: no start is without its stop.
-        for (spec, program) in self.programs.iter().rev() {
+        if self.kernel_links.is_empty() {
+            for (spec, program) in self.programs.iter().filter(|(spec, _)| spec.kernel) {
+                self.kernel_links.push(attach_to_kernel(spec, program, kernel)?);
+            }
+        }
+        for (spec, program) in self.programs.iter().rev().filter(|(spec, _)| !spec.kernel) {
             let found = target.find(spec)?;
             attach_all(&mut links, program, &found, pid, kernel)?;
             attached.found.push((spec.clone(), found));
@@ -148,8 +162,27 @@ impl Instance {
         }
     }
 
+    /// Has the kernel's events of a process told by this instance, if it tells any.
+    ///
+    /// # Errors
+    /// The kernel refuses the entry.
+    pub fn tell_of(&mut self, pid: u32) -> Result<(), SessionError> {
+        let Some(targets) = self.maps.get(&MapId::Targets) else { return Ok(()) };
+        targets.update(&u64::from(pid).to_ne_bytes(), &0u64.to_ne_bytes(), Update::New)?;
+        Ok(())
+    }
+
+    /// Whether this instance tells the kernel's events of a process.
+    pub fn tells_of(&self, pid: u32) -> bool {
+        let known = self.maps.get(&MapId::Targets).map(|map| map.lookup(&u64::from(pid).to_ne_bytes()));
+        matches!(known, Some(Ok(Some(_))))
+    }
+
     /// Takes the links to a process away, in the background: nothing waits for it.
     pub fn detach(&mut self, pid: u32) {
+        if let Some(targets) = self.maps.get(&MapId::Targets) {
+            let _known = targets.delete(&u64::from(pid).to_ne_bytes());
+        }
         let links = self.links.remove(&pid).into_iter().chain(self.check_links.remove(&pid)).flatten();
         let _in_background = close_all(links.collect());
     }
@@ -157,6 +190,7 @@ impl Instance {
     /// Takes all links away.
     pub fn detach_all(&mut self) {
         let links = self.links.drain().chain(self.check_links.drain()).flat_map(|(_, links)| links);
+        let links = links.chain(self.kernel_links.drain(..));
         for thread in close_all(links.collect()) {
             let _done = thread.join();
         }
@@ -294,6 +328,7 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
         MapKind::Array => kernel::MapSpec::array(name, spec.value_size, spec.max_entries),
         MapKind::Hash => kernel::MapSpec::hash(name, spec.key_size, spec.value_size, spec.max_entries),
         MapKind::Ring => kernel::MapSpec::ring_buffer(name, spec.max_entries),
+        MapKind::Stacks => kernel::MapSpec::stacks(name, spec.value_size, spec.max_entries),
         MapKind::LruHash => kernel::MapSpec::lru_hash(name, spec.key_size, spec.value_size, spec.max_entries),
     };
     kernel.create_map(&made)
@@ -303,13 +338,21 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
 fn load(program: &Program, maps: &HashMap<MapId, Map>, kernel: &dyn Kernel) -> Result<kernel::Program, KernelError> {
     let fd_of = |id: &MapId| maps.get(id).map(Map::fd);
     let insns = link_maps(&program.code, fd_of);
+    let prog_type = match kernel_event(&program.site) {
+        None => ProgramType::Kprobe,
+        Some(KernelEvent::Tracepoint(..)) => ProgramType::Tracepoint,
+        Some(_) => ProgramType::PerfEvent,
+    };
     let spec = |expected_attach_type| ProgramSpec {
         name: &program.name,
-        prog_type: ProgramType::Kprobe,
+        prog_type,
         expected_attach_type,
         insns: &insns,
         license: LICENSE,
     };
+    if program.site.kernel {
+        return kernel.load(&spec(AttachType::Perf));
+    }
     // Asking the kernel what it can do takes 0.15 s: the better way is tried first, and asked for only if it fails.
     kernel.load(&spec(AttachType::UprobeMulti)).or_else(|error| match kernel.features().entry_attach_type() {
         AttachType::UprobeMulti => Err(error),
