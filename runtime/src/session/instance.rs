@@ -20,7 +20,7 @@ use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
     Update,
 };
-use crate::target::{FileIdentity, Module};
+use crate::target::{FileIdentity, Module, Process};
 
 /// Events that can wait in the ring: the smallest take 32 bytes of it.
 const MOST_WAITING: u32 = RING_BYTES / 32;
@@ -51,7 +51,7 @@ pub struct Instance {
     /// Links to events of the kernel, which are those of all processes.
     kernel_links: Vec<Link>,
     /// What lies in the memory of processes, where that is wanted.
-    pub(super) ranges: Option<Ranges>,
+    ranges: Option<Ranges>,
 }
 
 /// What was attached to a process.
@@ -166,9 +166,43 @@ impl Instance {
     ///
     /// # Errors
     /// The kernel refuses the entry.
-    pub fn tell_of(&mut self, pid: u32) -> Result<(), SessionError> {
-        let Some(targets) = self.maps.get(&MapId::Targets) else { return Ok(()) };
-        targets.update(&u64::from(pid).to_ne_bytes(), &0u64.to_ne_bytes(), Update::New)?;
+    pub fn tell_of(&mut self, process: &Process) -> Result<(), SessionError> {
+        let maps = (self.maps.get(&MapId::Targets), self.maps.get(&MapId::Ranges));
+        let Some(targets) = maps.0 else { return Ok(()) };
+        targets.update(&u64::from(process.pid()).to_ne_bytes(), &0u64.to_ne_bytes(), Update::Any)?;
+        if let (Some(known), Some(ranges)) = (&mut self.ranges, maps.1) {
+            known.look(process, targets, ranges, &mut self.facts)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it is to be looked at what lies in the memory of processes.
+    pub fn has_ranges(&self) -> bool {
+        self.ranges.is_some()
+    }
+
+    /// Whether there was no room for all that lies in the memory of processes.
+    pub fn ranges_are_crowded(&self) -> bool {
+        self.ranges.as_ref().is_some_and(|ranges| ranges.crowded)
+    }
+
+    /// Looks at what lies in the memory of processes, if that is wanted and it is time again.
+    ///
+    /// # Errors
+    /// The kernel refuses an entry.
+    pub fn look_at_memory<'p>(&mut self, processes: impl Iterator<Item = &'p Process>) -> Result<(), SessionError> {
+        if !self.ranges.as_mut().is_some_and(Ranges::is_due) {
+            return Ok(());
+        }
+        for process in processes {
+            if !self.tells_of(process.pid()) {
+                continue;
+            }
+            let maps = self.maps.get(&MapId::Targets).zip(self.maps.get(&MapId::Ranges));
+            if let (Some(known), Some((targets, ranges))) = (&mut self.ranges, maps) {
+                known.look(process, targets, ranges, &mut self.facts)?;
+            }
+        }
         Ok(())
     }
 
@@ -182,6 +216,9 @@ impl Instance {
     pub fn detach(&mut self, pid: u32) {
         if let Some(targets) = self.maps.get(&MapId::Targets) {
             let _known = targets.delete(&u64::from(pid).to_ne_bytes());
+        }
+        if let Some(ranges) = &mut self.ranges {
+            ranges.forget(pid);
         }
         let links = self.links.remove(&pid).into_iter().chain(self.check_links.remove(&pid)).flatten();
         let _in_background = close_all(links.collect());
