@@ -25,6 +25,7 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         available: vec![true; plan.points.len()],
         marks: vec![true; plan.points.len()],
         loops: true,
+        stacks: Default::default(),
         trace_fields: TRACE_FIELDS.iter().map(|(c, n, f, at)| (format!("{c}:{n}.{f}"), *at)).collect(),
         starts: plan.points.iter().map(|p| vec![true; p.starts.len()]).collect(),
     }

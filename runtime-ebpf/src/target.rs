@@ -138,10 +138,12 @@ pub struct TargetFacts {
     pub loops: bool,
     /// Offsets of what is read of the kernel's own tracepoints, by `category:name.field`.
     pub trace_fields: HashMap<String, u16>,
+    /// Call stacks that were looked up, by the process (high half) and their number: frames, innermost first.
+    pub stacks: HashMap<i64, String>,
 }
 
 /// What points of the kernel read of tracepoints, and where it is on Linux 6.18.
-pub const TRACE_FIELDS: [(&str, &str, &str, u16); 8] = [
+pub const TRACE_FIELDS: [(&str, &str, &str, u16); 7] = [
     ("sched", "sched_switch", "prev_state", 32),
     ("sched", "sched_switch", "next_pid", 56),
     ("sched", "sched_wakeup", "pid", 24),
@@ -149,7 +151,6 @@ pub const TRACE_FIELDS: [(&str, &str, &str, u16); 8] = [
     ("block", "block_bio_queue", "sector", 16),
     ("block", "block_bio_queue", "nr_sector", 24),
     ("block", "block_bio_queue", "rwbs", 28),
-    ("block", "block_bio_complete", "sector", 16),
 ];
 
 impl TargetFacts {

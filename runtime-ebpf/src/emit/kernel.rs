@@ -15,6 +15,8 @@ use crate::insn::{CTX, FP, R0, R1, R2, R3, RECORD, Reg, SLOT, helper};
 use crate::layout::{ABSENT, ABSENT_TEXT, Layout, MapId, PointCounter, record};
 use crate::target::TargetFacts;
 
+/// Bytes of a sector, as the block layer counts.
+const SECTOR: u32 = 512;
 /// `BPF_F_USER_STACK`
 const USER_STACK: i64 = 1 << 8;
 
@@ -187,9 +189,27 @@ impl<'p> Emit<'p> {
 
     /// An event without duration: a sample, a hit of a tracepoint.
     pub(crate) fn kernel_event(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        if self.plan.points[point].template == Template::Disk {
+            self.only_reads(end);
+        }
         self.thread_slot(end, true);
         self.gate(point, end);
         self.kernel_record(point, start, None)
+    }
+
+    /// Leaves a request that is no read, and keeps what is known of one.
+    fn only_reads(&mut self, end: Label) {
+        let field = |name: &str| self.target.trace_field(&format!("block:block_bio_queue.{name}"));
+        let (kind, sectors, sector, device) = (field("rwbs"), field("nr_sector"), field("sector"), field("dev"));
+        self.asm.load(1, R0, CTX, kind);
+        self.asm.jump_if_imm(Jump::Ne, R0, i32::from(b'R'), end);
+        self.asm.load(4, R0, CTX, sectors);
+        self.asm.alu_imm(Alu::Lsh, R0, SECTOR.ilog2() as i32);
+        self.keep("bytes");
+        self.asm.load(8, R0, CTX, sector);
+        self.keep("sector");
+        self.asm.load(4, R0, CTX, device);
+        self.keep("device");
     }
 
     /// Opens a record that began at the time on the stack, or just now, and closes it.

@@ -15,6 +15,7 @@ use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 use super::SessionError;
 use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
 use super::ranges::Ranges;
+use super::stacks::Stacks;
 use super::sites::{Found, Target};
 use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
@@ -52,6 +53,8 @@ pub struct Instance {
     kernel_links: Vec<Link>,
     /// What lies in the memory of processes, where that is wanted.
     ranges: Option<Ranges>,
+    /// Call stacks, where they are wanted.
+    stacks: Option<Stacks>,
 }
 
 /// What was attached to a process.
@@ -95,6 +98,7 @@ impl Instance {
         let counters = MappedArray::new(&maps[&MapId::Counters])?;
         let events = maps.get(&MapId::Events).map(RingBuffer::new).transpose()?;
         let ranges = maps.contains_key(&MapId::Ranges).then(Ranges::default);
+        let stacks = maps.contains_key(&MapId::Stacks).then(Stacks::default);
         let load = |programs: &[Program]| {
             programs
                 .iter()
@@ -119,6 +123,7 @@ impl Instance {
             check_links: HashMap::new(),
             kernel_links: Vec::new(),
             ranges,
+            stacks,
         })
     }
 
@@ -167,6 +172,9 @@ impl Instance {
     /// # Errors
     /// The kernel refuses the entry.
     pub fn tell_of(&mut self, process: &Process) -> Result<(), SessionError> {
+        if let Some(stacks) = &mut self.stacks {
+            stacks.look(process);
+        }
         let maps = (self.maps.get(&MapId::Targets), self.maps.get(&MapId::Ranges));
         let Some(targets) = maps.0 else { return Ok(()) };
         targets.update(&u64::from(process.pid()).to_ne_bytes(), &0u64.to_ne_bytes(), Update::Any)?;
@@ -176,9 +184,25 @@ impl Instance {
         Ok(())
     }
 
+    /// Looks up the call stacks that have come since it last did.
+    ///
+    /// # Errors
+    /// The map of stacks cannot be read.
+    pub fn look_up_stacks(&mut self) -> Result<(), KernelError> {
+        match (&mut self.stacks, self.maps.get(&MapId::Stacks)) {
+            (Some(known), Some(map)) => known.look_up(map, &mut self.facts),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many call stacks were looked up, and how many of them end before the thread's beginning.
+    pub fn stacks_seen(&self) -> Option<(usize, usize)> {
+        self.stacks.as_ref().map(Stacks::seen)
+    }
+
     /// Whether it is to be looked at what lies in the memory of processes.
     pub fn has_ranges(&self) -> bool {
-        self.ranges.is_some()
+        self.ranges.is_some() || self.stacks.is_some()
     }
 
     /// Whether there was no room for all that lies in the memory of processes.
@@ -191,11 +215,15 @@ impl Instance {
     /// # Errors
     /// The kernel refuses an entry.
     pub fn look_at_memory<'p>(&mut self, processes: impl Iterator<Item = &'p Process>) -> Result<(), SessionError> {
-        if !self.ranges.as_mut().is_some_and(Ranges::is_due) {
-            return Ok(());
-        }
+        let due = self.ranges.as_mut().is_some_and(Ranges::is_due);
         for process in processes {
-            if !self.tells_of(process.pid()) {
+            if !self.tells_of(process.pid()) && !self.links.contains_key(&process.pid()) {
+                continue;
+            }
+            if let Some(stacks) = &mut self.stacks {
+                stacks.look(process);
+            }
+            if !due || !self.tells_of(process.pid()) {
                 continue;
             }
             let maps = self.maps.get(&MapId::Targets).zip(self.maps.get(&MapId::Ranges));

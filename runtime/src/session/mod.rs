@@ -24,6 +24,7 @@ mod kernel_events;
 pub mod names;
 pub mod numbers;
 mod ranges;
+mod stacks;
 pub mod rows;
 pub mod run;
 pub mod sites;

@@ -122,6 +122,7 @@ impl Target {
             marks,
             loops: kernel_has_loops(),
             trace_fields: trace_fields(plan),
+            stacks: HashMap::new(),
         };
         let named = plan.points.iter().zip(&calls).filter_map(|(p, calls)| match calls {
             Some(Ok(calls)) => Some(((p.starts.first()?.symbols.clone(), p.template), calls.clone())),
