@@ -93,13 +93,6 @@ pub struct SiteSpec {
     pub kernel: bool,
 }
 
-impl SiteSpec {
-    /// Whether the current thread is not the one that an event there is about, or not the only one.
-    fn is_of_any_thread(&self) -> bool {
-        self.kernel && self.symbols.iter().any(|s| s.starts_with("sched:sched_switch") || s.starts_with("sched:sched_wakeup"))
-    }
-}
-
 /// What a program does for a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -151,9 +144,10 @@ impl Object {
                 let template = plan.points[action.point()].template;
                 site.needs_entry_sp |= matches!(template, Template::Span | Template::Call);
             }
+            let is_of_any_thread = |a: &Action| plan.points[a.point()].template == Template::OffCpu;
             let mut emit = match site.kernel {
                 // A thread that leaves the CPU is looked at beside one that comes back, whoever they belong to.
-                true => Emit::of_kernel(plan, &layout, target, !site.is_of_any_thread()),
+                true => Emit::of_kernel(plan, &layout, target, !actions.iter().any(is_of_any_thread)),
                 false => Emit::new(plan, &layout, target, site.at_return, site.called.is_some()),
             };
             // These look first whether there is anything to do.
@@ -373,7 +367,8 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
             maps.add(MapId::State(id), &p.name, MapKind::LruHash, (l.state_key, l.size), MAX_STATES);
         }
         if p.template == Template::OffCpu {
-            maps.add(MapId::State(id), &p.name, MapKind::Hash, (8, waiting::SIZE), MAX_STATES);
+            // Threads come and go often, with the scheduler's locks held: nothing is allocated there.
+            maps.add(MapId::State(id), &p.name, MapKind::LruHash, (8, waiting::SIZE), MAX_STATES);
         }
         if let Some(parts) = &l.parts {
             let name = format!("part_{}", p.name);

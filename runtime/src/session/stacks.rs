@@ -97,17 +97,23 @@ impl Stacks {
     fn text(&mut self, pid: u32, number: u32) -> Option<String> {
         let frames = self.frames.get(&number)?.clone();
         let mut names: Vec<String> = Vec::new();
+        let mut lost = false;
         for (depth, address) in frames.iter().enumerate() {
             // A caller's address is that behind its call.
             let at = address.saturating_sub(u64::from(depth > 0));
             match self.name(pid, at) {
                 Some(name) => names.push(name),
                 None if depth == 0 => return None,
-                None => names.push(format!("{address:#x}")),
+                // No code: what was taken for a frame pointer was something else.
+                None => {
+                    lost = true;
+                    break;
+                }
             }
         }
-        let begins = |name: &String| BEGINNINGS.iter().any(|b| name.split('@').next() == Some(*b));
-        if names.last().is_some_and(begins) {
+        // In a stripped libc what calls `main`, or a thread's function, has no name.
+        let begins = |name: &String| BEGINNINGS.contains(&name.as_str()) || names.len() > 1 && name.starts_with("libc.so");
+        if !lost && (names.last().is_some_and(begins) || names.iter().any(|name| name == "main")) {
             self.whole += 1;
         } else {
             self.cut += 1;
