@@ -43,7 +43,8 @@ pub(crate) fn added<'c>(program: &ast::Program, base: &'c Catalogue) -> Added<'c
         added.bodies(program);
         let calls = program.items.iter().flat_map(|item| ats(&item.kind)).filter(|at| is_call(at));
         calls.for_each(|at| added.call(at));
-        let of_kernel = program.items.iter().flat_map(|item| ats(&item.kind)).filter(|at| kernel::is_of_kernel(at, base));
+        let of_kernel =
+            program.items.iter().flat_map(|item| ats(&item.kind)).filter(|at| kernel::is_of_kernel(at, base));
         of_kernel.for_each(|at| added.of_kernel(at));
     }
     added
@@ -322,7 +323,7 @@ fn is_followed(ty: &Type) -> bool {
 
 /// The points of the engine that a call may lie in, innermost first: operators, graphs, micro-batches, calls, and for
 /// threads that only work for one, their part of it. A span with an event for each row has none while it is open.
-fn innermost_first(catalogue: &Catalogue) -> Vec<PointId> {
+pub(crate) fn innermost_first(catalogue: &Catalogue) -> Vec<PointId> {
     let lasts = |p: &Point| matches!(p.template, Template::Span | Template::Sequence) && p.each.is_empty();
     let encloses = |p: &&Point| lasts(p) && p.variant.is_none();
     let mut all: Vec<(PointId, &Point)> = catalogue.points.iter().enumerate().filter(|(_, p)| encloses(p)).collect();

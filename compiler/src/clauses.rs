@@ -11,12 +11,12 @@ use profinfer_lang::span::{Span, Spanned};
 
 use crate::added;
 use crate::aggs;
-use crate::columns::{Collected, Columns};
 use crate::catalogue::Template;
+use crate::columns::{Collected, Columns};
 use crate::compile::{DEFAULT_LIMIT, last_word};
 use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
-use crate::kernel;
 use crate::joined::{ColumnNames, Draft};
+use crate::kernel;
 use crate::lower::{Lowering, Want};
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
@@ -33,8 +33,7 @@ const MAX_KEY_BYTES: u32 = 504;
 const MAX_LIMIT: u64 = 10_000_000;
 
 /// Points that are described in the language's reference and not in an engine description yet.
-pub(crate) const LATER_POINTS: &[&str] =
-    &["tensor_copy"];
+pub(crate) const LATER_POINTS: &[&str] = &["tensor_copy"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {
@@ -451,8 +450,15 @@ impl<'a> Clauses<'a> {
                 let points = &self.resolver.catalogue().points;
                 let point = points[table.point].variant.unwrap_or(table.point);
                 let point = &points[point];
-                let is_made = point.called.is_some() || matches!(point.template, Template::Sample | Template::Tracepoint);
-                let name = if point.template == Template::Sample { "profile" } else if is_made { point.template.word() } else { last_word(&point.name) };
+                let is_made =
+                    point.called.is_some() || matches!(point.template, Template::Sample | Template::Tracepoint);
+                let name = if point.template == Template::Sample {
+                    "profile"
+                } else if is_made {
+                    point.template.word()
+                } else {
+                    last_word(&point.name)
+                };
                 table.name = self.unnamed(base.unwrap_or(name));
             }
         }
@@ -532,7 +538,11 @@ pub(crate) fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Di
     let listed: Vec<_> = names.clone().collect();
     Err(Diagnostic::error("PI0201", format!("no point is called `{name}`"))
         .at(at.path.span, "unknown point")
-        .help_near(&name, names.chain(of_kernel).chain(LATER_POINTS.iter().copied()), &format!("points: {}", listed.join(" "))))
+        .help_near(
+            &name,
+            names.chain(of_kernel).chain(LATER_POINTS.iter().copied()),
+            &format!("points: {}", listed.join(" ")),
+        ))
 }
 
 /// Whether the rows of two groups can stand in one table and be added up.

@@ -5,7 +5,7 @@ use profinfer_lang::ast::{self, AtArg, ExprKind, ItemKind, PatternKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::{Span, Spanned};
 
-use crate::added::function_of;
+use crate::added::{function_of, innermost_first};
 use crate::catalogue::{Arg, Catalogue, Enum, Field, Format, Point, Start, Template, TraceField, TraceKind};
 use crate::types::{Mem, Type};
 
@@ -67,6 +67,20 @@ fn hertz(at: &ast::At) -> Option<i64> {
         ExprKind::Number(ast::Number::Int(n @ 1..=MAX_HZ, ast::Unit::Hertz)) if !pattern.negated => Some(*n),
         _ => None,
     }
+}
+
+/// A description with the points of the kernel that have a name, as a script has them.
+pub fn whole(catalogue: &Catalogue) -> Catalogue {
+    let mut all = catalogue.clone();
+    let within = innermost_first(catalogue);
+    if let Some(kernel) = &catalogue.kernel {
+        for (name, e) in &kernel.enums {
+            all.enums.entry(name.clone()).or_insert_with(|| Enum { of_script: true, ..e.clone() });
+        }
+        let points = kernel.points.iter().filter(|p| catalogue.point(&p.name).is_none());
+        all.points.extend(points.map(|p| Point { within: within.clone(), of_script: true, ..p.clone() }));
+    }
+    all
 }
 
 /// The tracepoints that a script names, each once.

@@ -342,9 +342,12 @@ impl Expr {
             Self::Load { base, index, .. } => {
                 base.names(argument) || index.as_ref().is_some_and(|(i, _)| i.names(argument))
             }
-            Self::Neg(a) | Self::Not(a) | Self::Has(a) | Self::Matches(a, ..) | Self::Float32(a) | Self::Steps(a, ..) => {
-                a.names(argument)
-            }
+            Self::Neg(a)
+            | Self::Not(a)
+            | Self::Has(a)
+            | Self::Matches(a, ..)
+            | Self::Float32(a)
+            | Self::Steps(a, ..) => a.names(argument),
             Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
             Self::If(c) => any(c.as_slice()),
             Self::First(all) => any(all),
@@ -757,7 +760,8 @@ impl Plan {
     pub fn has_stacks(&self, point: PointId) -> bool {
         let p = &self.points[point];
         let captured = p.captures.iter().any(|c| matches!(&c.value, CaptureValue::Number(e) if e.has_stack()));
-        p.used && (captured || self.tables.iter().filter(|t| t.point == point).flat_map(|t| &t.open).any(Expr::has_stack))
+        p.used
+            && (captured || self.tables.iter().filter(|t| t.point == point).flat_map(|t| &t.open).any(Expr::has_stack))
     }
 
     /// All that is done, at whatever time.

@@ -203,7 +203,8 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
             }
             None => {
                 let symbols = symbols.to_vec();
-                let site = SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional, called, kernel };
+                let site =
+                    SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional, called, kernel };
                 sites.push((site, vec![action]));
             }
         }

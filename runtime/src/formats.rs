@@ -86,7 +86,10 @@ mod tests {
             ("\tfield:sector_t sector;\toffset:16;\tsize:8;\tsigned:0;", Some(("sector", 16, number(8, false)))),
             ("\tfield:char rwbs[10];\toffset:28;\tsize:10;\tsigned:0;", Some(("rwbs", 28, TraceKind::Text(10)))),
             ("\tfield:__data_loc char[] name;\toffset:8;\tsize:4;\tsigned:0;", Some(("name", 8, TraceKind::Behind))),
-            ("\tfield:const char * filename;\toffset:16;\tsize:8;\tsigned:0;", Some(("filename", 16, number(8, false)))),
+            (
+                "\tfield:const char * filename;\toffset:16;\tsize:8;\tsigned:0;",
+                Some(("filename", 16, number(8, false))),
+            ),
             ("\tfield:unsigned long args[6];\toffset:16;\tsize:48;\tsigned:0;", None),
             ("\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;", None),
             ("\tfield:int x;\toffset:99999;\tsize:4;\tsigned:1;", None),

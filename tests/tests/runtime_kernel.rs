@@ -141,7 +141,8 @@ fn faults_are_those_of_the_kernel() {
     let lab = Lab::new();
     let file = lab.write("some.bin", &"x".repeat(1 << 20));
     let mut program = Program::start(&busy(&lab), &["touch", &file.display().to_string()]);
-    let running = Profinfer::attach(program.pid(), "on page_fault < n = count(), sum(dur), min(dur) by major into faults >");
+    let running =
+        Profinfer::attach(program.pid(), "on page_fault < n = count(), sum(dur), min(dur) by major into faults >");
     idle(&program);
     let before = stat(program.pid(), [7, 9]);
     program.go(20);
@@ -227,7 +228,8 @@ fn reads_are_those_of_the_kernel() {
     let file = lab.write("large.bin", &"y".repeat(8 << 20));
     fs::File::open(&file).and_then(|f| f.sync_all()).or_fail("written to the disk");
     let mut program = Program::start(&busy(&lab), &["read", &file.display().to_string()]);
-    let running = Profinfer::attach(program.pid(), "on disk_read < n = count(), total = sum(bytes), max(bytes) into reads >");
+    let running =
+        Profinfer::attach(program.pid(), "on disk_read < n = count(), total = sum(bytes), max(bytes) into reads >");
     let before = number(program.pid(), "io", "read_bytes:");
     program.go(1);
     idle(&program);
@@ -298,7 +300,8 @@ fn time_off_the_cpu_is_whole() {
 fn samples_come_at_their_rate() {
     let lab = Lab::new();
     let mut program = Program::start(&busy(&lab), &["burn"]);
-    let script = "on profile(99hz) < n = count() into all >\non profile(997hz) < n = count() by stack(user) into stacks >";
+    let script =
+        "on profile(99hz) < n = count() into all >\non profile(997hz) < n = count() by stack(user) into stacks >";
     let output = traced(&mut program, script, 3_000);
     let all = output.table("all").total("n");
     assert!((252..=342).contains(&all), "99 a second for 3 s are 297: {all}");
@@ -357,7 +360,8 @@ fn what_is_not_there_is_told() {
 fn nothing_is_left_behind() {
     let lab = Lab::new();
     let mut program = Program::start(&busy(&lab), &["wait"]);
-    let script = "on off_cpu < count() by reason >\non page_fault < count() >\non profile(99hz) < count() by stack(user) >";
+    let script =
+        "on off_cpu < count() by reason >\non page_fault < count() >\non profile(99hz) < count() by stack(user) >";
     let running = Profinfer::attach(program.pid(), script);
     program.go(5);
     let names = || -> Vec<String> {

@@ -213,12 +213,7 @@ impl<'p> Emit<'p> {
     }
 
     /// Opens a record that began at the time on the stack, or just now, and closes it.
-    pub(crate) fn kernel_record(
-        &mut self,
-        point: PointId,
-        start: usize,
-        began: Option<i16>,
-    ) -> Result<(), BuildError> {
+    pub(crate) fn kernel_record(&mut self, point: PointId, start: usize, began: Option<i16>) -> Result<(), BuildError> {
         self.now();
         self.record_address(point);
         self.count_point(point, PointCounter::Hits);

@@ -15,8 +15,8 @@ use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 use super::SessionError;
 use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
 use super::ranges::Ranges;
-use super::stacks::Stacks;
 use super::sites::{Found, Target};
+use super::stacks::Stacks;
 use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
     Update,

@@ -32,11 +32,7 @@ pub(super) fn kernel_event(site: &SiteSpec) -> Option<KernelEvent<'_>> {
 ///
 /// # Errors
 /// The kernel has no such event, or refuses.
-pub(super) fn attach_to_kernel(
-    site: &SiteSpec,
-    program: &Program,
-    kernel: &dyn Kernel,
-) -> Result<Link, SessionError> {
+pub(super) fn attach_to_kernel(site: &SiteSpec, program: &Program, kernel: &dyn Kernel) -> Result<Link, SessionError> {
     Ok(match kernel_event(site) {
         Some(KernelEvent::Software(event)) => kernel.software(program, event)?,
         Some(KernelEvent::Clock(hz)) => kernel.sample(program, hz)?,

@@ -24,10 +24,10 @@ mod kernel_events;
 pub mod names;
 pub mod numbers;
 mod ranges;
-mod stacks;
 pub mod rows;
 pub mod run;
 pub mod sites;
+mod stacks;
 pub mod stream;
 pub mod watch;
 

@@ -500,7 +500,13 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    pub(in crate::session) fn say(&self, sink: &mut dyn Sink, level: Level, kind: &'static str, text: String) -> Result<(), RunError> {
+    pub(in crate::session) fn say(
+        &self,
+        sink: &mut dyn Sink,
+        level: Level,
+        kind: &'static str,
+        text: String,
+    ) -> Result<(), RunError> {
         sink.record(&Record::Message(Message { level, kind, text })).map_err(RunError::Output)
     }
 }

@@ -13,16 +13,8 @@ use crate::kernel::{KernelError, Map};
 use crate::target::{FileIdentity, Function, Mapping, Module, Process};
 
 /// Functions in which threads begin.
-const BEGINNINGS: [&str; 8] = [
-    "_start",
-    "__libc_start_main",
-    "__libc_start_call_main",
-    "start_thread",
-    "clone",
-    "__clone",
-    "clone3",
-    "__clone3",
-];
+const BEGINNINGS: [&str; 8] =
+    ["_start", "__libc_start_main", "__libc_start_call_main", "start_thread", "clone", "__clone", "clone3", "__clone3"];
 
 /// Call stacks that were seen.
 #[derive(Default)]
@@ -112,7 +104,8 @@ impl Stacks {
             }
         }
         // In a stripped libc what calls `main`, or a thread's function, has no name.
-        let begins = |name: &String| BEGINNINGS.contains(&name.as_str()) || names.len() > 1 && name.starts_with("libc.so");
+        let begins =
+            |name: &String| BEGINNINGS.contains(&name.as_str()) || names.len() > 1 && name.starts_with("libc.so");
         if !lost && (names.last().is_some_and(begins) || names.iter().any(|name| name == "main")) {
             self.whole += 1;
         } else {

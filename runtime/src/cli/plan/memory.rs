@@ -29,7 +29,10 @@ pub(super) fn of(spec: &MapSpec) -> (u64, u64) {
         MapKind::Ring => (entries + 4 * PAGE + entries / PAGE * 16, entries + 4 * PAGE + entries / PAGE * 16),
         // Made whole at once.
         // Each stack has two words before its frames; the kernel has a table of as many places.
-        MapKind::Stacks => (entries.next_power_of_two() * 8 + entries * (value + 24), entries.next_power_of_two() * 8 + entries * (value + 24)),
+        MapKind::Stacks => (
+            entries.next_power_of_two() * 8 + entries * (value + 24),
+            entries.next_power_of_two() * 8 + entries * (value + 24),
+        ),
         MapKind::LruHash => (buckets + entries * element, buckets + entries * element),
     };
     if spec.swapped { (2 * empty, 2 * full) } else { (empty, full) }
