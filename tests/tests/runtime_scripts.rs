@@ -199,7 +199,7 @@ fn parts_add_up_to_the_token(kind: Kind) {
 #[test]
 fn help_of_each_script_lists_its_parameters() {
     let lines =
-        ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "threads.pi", "moe_routing.pi", "experts.pi"].map(|name| {
+        ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "threads.pi", "paging.pi", "moe_routing.pi", "experts.pi"].map(|name| {
             let path = stock(name);
             let script = fs::read_to_string(&path).or_fail(name);
             let help = Profinfer::run([path.as_os_str(), "--help".as_ref()]);
