@@ -9,6 +9,7 @@ use profinfer_lang::span::{Span, Spanned};
 
 use crate::catalogue::{Arg, Called, Catalogue, Enum, Field, Point, Start, Template, Wanted, mem_of, read_enum};
 use crate::faults::twice;
+use crate::kernel;
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
 use crate::unchecked;
@@ -35,7 +36,7 @@ pub(crate) struct Added<'c> {
 pub(crate) fn added<'c>(program: &ast::Program, base: &'c Catalogue) -> Added<'c> {
     let adds = |item: &ast::Item| match &item.kind {
         ItemKind::Engine(_) | ItemKind::Struct(_) | ItemKind::Enum(_) | ItemKind::Point(_) => true,
-        kind => ats(kind).iter().any(is_call),
+        kind => ats(kind).iter().any(|at| is_call(at) || kernel::is_of_kernel(at, base)),
     };
     let mut added = Added { catalogue: Cow::Borrowed(base), errors: Vec::new(), broken: Vec::new(), reads: Vec::new() };
     if program.items.iter().any(adds) {
@@ -43,6 +44,9 @@ pub(crate) fn added<'c>(program: &ast::Program, base: &'c Catalogue) -> Added<'c
         added.bodies(program);
         let calls = program.items.iter().flat_map(|item| ats(&item.kind)).filter(|at| is_call(at));
         calls.for_each(|at| added.call(at));
+        let of_kernel =
+            program.items.iter().flat_map(|item| ats(&item.kind)).filter(|at| kernel::is_of_kernel(at, base));
+        of_kernel.for_each(|at| added.of_kernel(at));
     }
     let unchecked = unchecked::reads(program, base);
     added
@@ -108,7 +112,8 @@ impl Added<'_> {
                 }
                 _ => continue,
             };
-            if taken || CALLS.contains(&name.node.as_str()) {
+            let of_kernel = || kernel::names(base).any(|taken| taken == name.node);
+            if taken || CALLS.contains(&name.node.as_str()) || of_kernel() {
                 self.broken.push(name.node.clone());
                 self.errors.push(
                     Diagnostic::error(
@@ -213,6 +218,27 @@ impl Added<'_> {
         }
     }
 
+    /// Adds the point of the kernel that a clause stands on.
+    fn of_kernel(&mut self, at: &ast::At) {
+        let point = kernel::name_of(at).ok_or_else(|| kernel::nameless(at));
+        let name = match point {
+            Ok(name) => name,
+            Err(d) => return self.errors.push(d),
+        };
+        if self.catalogue.point(&name).is_some() || self.broken.contains(&name) {
+            return;
+        }
+        let within = innermost_first(&self.catalogue);
+        let catalogue = self.catalogue.to_mut();
+        match kernel::point(catalogue, at, &name) {
+            Ok(point) => catalogue.points.push(Point { within, ..point }),
+            Err(d) => {
+                self.broken.push(name);
+                self.errors.push(d);
+            }
+        }
+    }
+
     fn point_of(&mut self, at: &ast::At, name: &str) -> Result<Point, Diagnostic> {
         let is_span = at.path.text() == "span";
         let (text, span) = function_of(at).unwrap_or(("", at.span));
@@ -302,7 +328,7 @@ fn is_followed(ty: &Type) -> bool {
 
 /// The points of the engine that a call may lie in, innermost first: operators, graphs, micro-batches, calls, and for
 /// threads that only work for one, their part of it. A span with an event for each row has none while it is open.
-fn innermost_first(catalogue: &Catalogue) -> Vec<PointId> {
+pub(crate) fn innermost_first(catalogue: &Catalogue) -> Vec<PointId> {
     let lasts = |p: &Point| matches!(p.template, Template::Span | Template::Sequence) && p.each.is_empty();
     let encloses = |p: &&Point| lasts(p) && p.variant.is_none();
     let mut all: Vec<(PointId, &Point)> = catalogue.points.iter().enumerate().filter(|(_, p)| encloses(p)).collect();

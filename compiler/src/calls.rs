@@ -49,6 +49,7 @@ fn usage(name: &str) -> &'static str {
         "match" => "match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")",
         "concat" => "concat(a, b, …)",
         "bucket" => "bucket(x, width): x down to a multiple of width, a constant above zero of its kind",
+        "stack" => "stack(user): the calls that the thread is in, in its own code",
         "starts" => "starts(name, \"ffn_moe_\"): whether a text in the target begins with that",
         "i32_at" => "i32_at(pointer, bytes)",
         "f32_at" => "f32_at(pointer, bytes)",
@@ -78,6 +79,7 @@ impl Resolver<'_> {
                 of if matches!(of.ty, Type::Str(_)) => call.value(Kind::Readable(Box::new(of)), Type::Bool),
                 _ => Err(call.wrong(usage("readable"))),
             },
+            ("stack", [of]) => self.stack(&call, &of.value),
             ("bucket", [of, width]) => self.bucket(&call, &of.value, &width.value),
             ("min" | "max", [a, b]) if !named => self.extreme(&call, &a.value, &b.value),
             ("starts", [of, with]) => self.starts(&call, &of.value, &with.value),
@@ -121,6 +123,14 @@ impl Resolver<'_> {
             (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),
+        }
+    }
+
+    /// The call stack where the event begins.
+    fn stack(&self, call: &Call<'_>, of: &ast::Expr) -> Resolved {
+        match (&of.kind, call.scope.point) {
+            (ExprKind::Name(word), Some(point)) if word == "user" => call.value(Kind::Stack(point), Type::Stack),
+            _ => Err(call.wrong(usage("stack"))),
         }
     }
 

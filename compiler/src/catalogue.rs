@@ -1,5 +1,7 @@
 //! What an engine description (`scripts/engines/*.pi`) says, by name: structs, enums, functions, points and their fields.
 
+use std::sync::Arc;
+
 use indexmap::IndexMap;
 use profinfer_lang::ast;
 use profinfer_lang::diagnostic::Diagnostic;
@@ -29,6 +31,45 @@ pub struct Catalogue {
     pub fns: IndexMap<String, ast::FnDef>,
     /// Points in the order they are described.
     pub points: Vec<Point>,
+    /// The points of the kernel, which a script has beside these.
+    pub kernel: Option<Arc<Catalogue>>,
+    /// What is known of the tracepoints that a script names, by `category:name`.
+    pub tracepoints: IndexMap<String, Format>,
+    /// It is the description of the kernel's points.
+    of_kernel: bool,
+}
+
+/// What is known of a tracepoint of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// Its own fields.
+    Fields(Vec<TraceField>),
+    /// The kernel has no such tracepoint; those that are near.
+    Missing(Vec<String>),
+    /// It could not be looked at, and why.
+    Unreadable(String),
+}
+
+/// A field of a tracepoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceField {
+    /// Its name.
+    pub name: String,
+    /// Bytes from the start of the record.
+    pub offset: u16,
+    /// What is there.
+    pub kind: TraceKind,
+}
+
+/// What a field of a tracepoint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceKind {
+    /// A number of 1, 2, 4 or 8 bytes.
+    Number(Mem),
+    /// Text in the record itself, of so many bytes.
+    Text(u16),
+    /// Text behind the record, whose place and length are here.
+    Behind,
 }
 
 /// A condition over the symbols that a file exports.
@@ -126,12 +167,27 @@ pub enum Template {
     Rows,
     /// As [`Span`](Self::Span), with an event of its own for calls from within a call: what scripts name by function.
     Call,
+    /// One event per page fault that the kernel has served, from its beginning to its end.
+    Fault,
+    /// One event for each time that a thread is off the CPU, from there until it runs again.
+    OffCpu,
+    /// One event per read that a thread queues at a block device.
+    Disk,
+    /// One event per tick of a clock that a thread is met by.
+    Sample,
+    /// One event per hit of a tracepoint of the kernel by a thread.
+    Tracepoint,
 }
 
 impl Template {
     /// Whether its events take time.
     pub fn lasts(self) -> bool {
-        matches!(self, Self::Span | Self::Sequence | Self::Call)
+        matches!(self, Self::Span | Self::Sequence | Self::Call | Self::Fault | Self::OffCpu)
+    }
+
+    /// Whether its events are the kernel's: no function of the target is probed for them.
+    pub fn is_kernel(self) -> bool {
+        matches!(self, Self::Fault | Self::OffCpu | Self::Disk | Self::Sample | Self::Tracepoint)
     }
 
     /// The word for it.
@@ -141,6 +197,11 @@ impl Template {
             Self::Span | Self::Call => "span",
             Self::Sequence => "sequence",
             Self::Rows => "rows",
+            Self::Fault => "fault",
+            Self::OffCpu => "off_cpu",
+            Self::Disk => "disk",
+            Self::Sample => "sample",
+            Self::Tracepoint => "tracepoint",
         }
     }
 }
@@ -330,7 +391,16 @@ impl Catalogue {
 
     /// Reads an engine description. Items of other kinds (clauses, imports) are errors.
     pub fn read(program: &ast::Program) -> Result<Catalogue, Vec<Diagnostic>> {
-        let mut c = Catalogue::default();
+        Catalogue::default().filled(program)
+    }
+
+    /// Reads the description of the kernel's points, which may use the templates for them.
+    pub fn read_kernel(program: &ast::Program) -> Result<Catalogue, Vec<Diagnostic>> {
+        Catalogue { of_kernel: true, ..Catalogue::default() }.filled(program)
+    }
+
+    fn filled(self, program: &ast::Program) -> Result<Catalogue, Vec<Diagnostic>> {
+        let mut c = self;
         let mut errors = Vec::new();
         for item in &program.items {
             match &item.kind {
@@ -468,6 +538,9 @@ impl Catalogue {
             "span" => Template::Span,
             "sequence" => Template::Sequence,
             "rows" => Template::Rows,
+            "fault" if self.of_kernel => Template::Fault,
+            "off_cpu" if self.of_kernel => Template::OffCpu,
+            "disk" if self.of_kernel => Template::Disk,
             other => {
                 return Err(Diagnostic::error("PI0210", format!("no template is called `{other}`"))
                     .at(p.template.span, "unknown")

@@ -11,10 +11,12 @@ use profinfer_lang::span::{Span, Spanned};
 
 use crate::added;
 use crate::aggs;
+use crate::catalogue::Template;
 use crate::columns::{Collected, Columns};
 use crate::compile::{DEFAULT_LIMIT, last_word};
 use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
 use crate::joined::{ColumnNames, Draft};
+use crate::kernel;
 use crate::lower::{Lowering, Want};
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
@@ -31,8 +33,7 @@ const MAX_KEY_BYTES: u32 = 504;
 const MAX_LIMIT: u64 = 10_000_000;
 
 /// Points that are described in the language's reference and not in an engine description yet.
-pub(crate) const LATER_POINTS: &[&str] =
-    &["tracepoint", "profile", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
+pub(crate) const LATER_POINTS: &[&str] = &["tensor_copy"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {
@@ -218,9 +219,10 @@ impl<'a> Clauses<'a> {
     fn conditions(&mut self, point: PointId, at: &ast::At, filter: Option<&ast::Expr>) -> Conditions {
         let mut all = Vec::new();
         let is_call = added::is_call(at);
+        let is_made = kernel::is_made(at);
         for (i, arg) in at.args.iter().enumerate() {
             match arg {
-                _ if is_call && i == 0 => {}
+                _ if (is_call || is_made) && i == 0 => {}
                 ast::AtArg::Typed { .. } if is_call => {}
                 ast::AtArg::Typed { name, .. } => self.errors.push(
                     Diagnostic::error("PI0223", format!("`{}` is not a function", at.path.text()))
@@ -448,7 +450,15 @@ impl<'a> Clauses<'a> {
                 let points = &self.resolver.catalogue().points;
                 let point = points[table.point].variant.unwrap_or(table.point);
                 let point = &points[point];
-                let name = if point.called.is_some() { point.template.word() } else { last_word(&point.name) };
+                let is_made =
+                    point.called.is_some() || matches!(point.template, Template::Sample | Template::Tracepoint);
+                let name = if point.template == Template::Sample {
+                    "profile"
+                } else if is_made {
+                    point.template.word()
+                } else {
+                    last_word(&point.name)
+                };
                 table.name = self.unnamed(base.unwrap_or(name));
             }
         }
@@ -509,6 +519,10 @@ pub(crate) fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Di
                 .help("write them in the probe: probe p = span(\"libfoo.so:step\", n: i32)")),
         };
     }
+    if kernel::is_made(at) {
+        let full = kernel::name_of(at).unwrap_or_default();
+        return catalogue.point(&full).ok_or_else(|| consequence(at.path.span));
+    }
     if let Some(point) = catalogue.point(&name) {
         return Ok(point);
     }
@@ -519,11 +533,16 @@ pub(crate) fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Di
     if LATER_POINTS.contains(&name.as_str()) {
         return Err(not_yet(&format!("the point `{name}`"), at.path.span));
     }
+    let of_kernel = kernel::names(catalogue);
     let names = catalogue.points.iter().map(|p| p.name.as_str()).chain(resolver.probes.keys().map(String::as_str));
     let listed: Vec<_> = names.clone().collect();
     Err(Diagnostic::error("PI0201", format!("no point is called `{name}`"))
         .at(at.path.span, "unknown point")
-        .help_near(&name, names.chain(LATER_POINTS.iter().copied()), &format!("points: {}", listed.join(" "))))
+        .help_near(
+            &name,
+            names.chain(of_kernel).chain(LATER_POINTS.iter().copied()),
+            &format!("points: {}", listed.join(" ")),
+        ))
 }
 
 /// Whether the rows of two groups can stand in one table and be added up.

@@ -14,6 +14,7 @@ use crate::clauses::{Clauses, LATER_POINTS};
 use crate::described;
 use crate::faults::{is_consequence, twice};
 use crate::joined;
+use crate::kernel::{self, MADE};
 use crate::modules::{Linked, Links};
 use crate::params;
 use crate::plan::{Action, Each, Plan, Timer};
@@ -264,8 +265,9 @@ fn stands_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
         return Some(twice(word, name.span).note(first.name.span, "the first one"));
     }
     let word = last_word(word);
-    let is_point =
-        [LATER_POINTS, &CALLS].iter().any(|w| w.contains(&word)) || resolver.catalogue().point(word).is_some();
+    let is_point = [LATER_POINTS, &CALLS, &MADE].iter().any(|w| w.contains(&word))
+        || kernel::names(resolver.catalogue()).any(|name| name == word)
+        || resolver.catalogue().point(word).is_some();
     is_point.then(|| {
         Diagnostic::error("PI0205", format!("there is a point called `{word}` already"))
             .at(name.span, "a second one")

@@ -129,6 +129,7 @@ impl fmt::Display for Kernel<'_> {
             Expr::Float32(a) => write!(f, "f32({})", self.of(a)),
             Expr::Call(value) => f.write_str(value.word()),
             Expr::Steps(a, p, q) => write!(f, "steps of {p}/{q} in {}", self.of(a)),
+            Expr::Stack => f.write_str("stack(user)"),
             Expr::Pid => f.write_str("pid"),
             Expr::Tid => f.write_str("tid"),
             Expr::Cpu => f.write_str("cpu"),

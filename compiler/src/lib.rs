@@ -34,6 +34,7 @@ mod events;
 mod faults;
 mod fold;
 mod joined;
+pub mod kernel;
 mod lower;
 pub mod modules;
 pub mod params;

@@ -192,6 +192,7 @@ impl<'a> Lowering<'a> {
             Kind::Word(of, word) => Expr::Word(of.clone(), word.clone()),
             Kind::Arg(_, name) => Expr::Arg(name.clone()),
             Kind::Call(_, value @ CallValue::Function) => Expr::Call(*value),
+            Kind::Stack(_) => Expr::Stack,
             Kind::PartIndex(_) if self.in_parts => Expr::PartIndex,
             Kind::Part(owner, part) if !part.how.is_of_row() && !self.in_parts => {
                 Expr::Part(*owner, self.part(*owner, part, e.to_string())?)
@@ -372,6 +373,9 @@ impl<'a> Lowering<'a> {
         if matches!(e.kind, Kind::Common(Common::Comm)) {
             return Ok((CaptureValue::Comm, 16));
         }
+        if let Kind::Arg(_, name) = &e.kind {
+            return Ok((CaptureValue::ArgText(name.clone(), len), len));
+        }
         let mut all = Vec::new();
         loads(e, &mut all);
         let mut sources = Vec::new();
@@ -505,8 +509,8 @@ impl<'a> Lowering<'a> {
 
 /// When events of a point count: see [`Gate`].
 fn gate(catalogue: &Catalogue, p: &crate::catalogue::Point) -> Gate {
-    // Functions that a script names are counted wherever they are called.
-    if p.called.is_some() {
+    // Functions that a script names are counted wherever they are called, and the kernel's events wherever they come.
+    if p.called.is_some() || p.template.is_kernel() {
         return Gate::Run;
     }
     let is_step = |id: &PointId| catalogue.points[*id].fields.contains_key("step");

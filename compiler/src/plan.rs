@@ -90,6 +90,22 @@ pub struct Point {
 }
 
 impl Point {
+    /// Whether its events may come at any moment of a thread: what encloses them is what the thread has open then.
+    pub fn comes_anywhere(&self) -> bool {
+        self.called.is_some() || self.template.is_kernel()
+    }
+
+    /// Whether any of what is read when its event begins is this argument, or what is decided then hangs on it.
+    pub fn reads(&self, argument: &str, tables: &[Table], id: PointId) -> bool {
+        let captured = self.captures.iter().any(|c| match &c.value {
+            CaptureValue::Number(e) => e.names(argument),
+            CaptureValue::ArgText(name, _) => name == argument,
+            CaptureValue::Text(..) | CaptureValue::Comm => false,
+        });
+        let conditions = tables.iter().filter(|t| t.point == id).flat_map(|t| &t.open);
+        captured || conditions.chain(&self.only).any(|e| e.names(argument))
+    }
+
     /// Whether its events are spans of which each has an event for every row, when it ends.
     pub fn has_rows_at_end(&self) -> bool {
         self.template == Template::Span && self.each.is_some()
@@ -172,6 +188,8 @@ pub enum CaptureValue {
     Text(Vec<(Expr, Place)>, u32),
     /// The thread's name, 16 bytes.
     Comm,
+    /// A text among the start's arguments, by name, so many bytes, zeros behind its end.
+    ArgText(String, u32),
 }
 
 impl Capture {
@@ -181,6 +199,7 @@ impl Capture {
             CaptureValue::Number(_) => 8,
             CaptureValue::Text(_, len) => len.next_multiple_of(8),
             CaptureValue::Comm => 16,
+            CaptureValue::ArgText(_, len) => len.next_multiple_of(8),
         }
     }
 }
@@ -288,6 +307,9 @@ pub enum Expr {
     /// How many whole steps of so many parts (the first) of a whole (the second) a fixed-point number has, rounded down;
     /// absent where the number times the second leaves 64 bits.
     Steps(Box<Expr>, i64, i64),
+    /// The call stack of the thread where the event of the point at hand begins, in its own code: the process (high half) and
+    /// the number of the stack.
+    Stack,
     /// Process id.
     Pid,
     /// Thread id.
@@ -314,6 +336,42 @@ pub enum Expr {
     First(Vec<Expr>),
     /// 1 if it matches, else 0; the enum's name where words are to be numbered.
     Matches(Box<Expr>, Option<String>, Pattern),
+}
+
+impl Expr {
+    /// Whether an argument of that name is in it.
+    pub fn names(&self, argument: &str) -> bool {
+        let any = |es: &[Expr]| es.iter().any(|e| e.names(argument));
+        match self {
+            Self::Arg(name) => name == argument,
+            Self::Load { base, index, .. } => {
+                base.names(argument) || index.as_ref().is_some_and(|(i, _)| i.names(argument))
+            }
+            Self::Neg(a)
+            | Self::Not(a)
+            | Self::Has(a)
+            | Self::Matches(a, ..)
+            | Self::Float32(a)
+            | Self::Steps(a, ..) => a.names(argument),
+            Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
+            Self::If(c) => any(c.as_slice()),
+            Self::First(all) => any(all),
+            _ => false,
+        }
+    }
+
+    /// Whether a call stack is in it.
+    pub fn has_stack(&self) -> bool {
+        let any = |es: &[Expr]| es.iter().any(Self::has_stack);
+        match self {
+            Self::Stack => true,
+            Self::Neg(a) | Self::Not(a) | Self::Has(a) | Self::Matches(a, ..) => a.has_stack(),
+            Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
+            Self::If(c) => any(c.as_slice()),
+            Self::First(all) => any(all),
+            _ => false,
+        }
+    }
 }
 
 /// An expression of user space over the key fields of a row (or the leaves of a check).
@@ -649,6 +707,14 @@ impl Plan {
     /// Whether any table is shown by the script itself.
     pub fn shows(&self, table: usize) -> bool {
         self.actions().any(|a| matches!(a, Action::Show(s) if s.table == table))
+    }
+
+    /// Whether call stacks of the events of a point are kept.
+    pub fn has_stacks(&self, point: PointId) -> bool {
+        let p = &self.points[point];
+        let captured = p.captures.iter().any(|c| matches!(&c.value, CaptureValue::Number(e) if e.has_stack()));
+        p.used
+            && (captured || self.tables.iter().filter(|t| t.point == point).flat_map(|t| &t.open).any(Expr::has_stack))
     }
 
     /// All that is done, at whatever time.

@@ -198,6 +198,7 @@ fn capture(plan: &Plan, point: PointId, c: &Capture) -> String {
             all.join(", else ")
         }
         CaptureValue::Comm => "comm".to_owned(),
+        CaptureValue::ArgText(name, _) => name.clone(),
     };
     defined(&c.text, &c.ty, &value)
 }
@@ -384,6 +385,7 @@ fn word(ty: &Type) -> String {
         Type::NumPtr(mem) => format!("ptr({})", arg_word(&Type::Int, *mem)),
         Type::PtrPtr => "ptr(ptr)".to_owned(),
         Type::Address => "ptr".to_owned(),
+        Type::Stack => "stack".to_owned(),
         Type::Array(of, _, n) => format!("{}[{n}]", word(of)),
         Type::Absent => "absent".to_owned(),
     }

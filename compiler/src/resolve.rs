@@ -38,6 +38,7 @@ pub(crate) const SCALARS: &[&str] = &[
     "concat",
     "bucket",
     "readable",
+    "stack",
     "starts",
     "i32_at",
     "f32_at",
@@ -45,7 +46,7 @@ pub(crate) const SCALARS: &[&str] = &[
 ];
 
 /// Words that are parsed and will be scalar functions or event columns.
-pub(crate) const LATER: &[&str] = &["print", "slice", "gauge", "node", "stack"];
+pub(crate) const LATER: &[&str] = &["print", "slice", "gauge", "node"];
 
 pub(crate) type Resolved = Result<Typed, Diagnostic>;
 

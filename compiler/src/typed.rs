@@ -115,6 +115,8 @@ pub enum Kind {
     AddressOf(Box<Typed>),
     /// What is known of a call of a function that the script names.
     Call(PointId, CallValue),
+    /// The call stack, in the thread's own code, where a point's event begins.
+    Stack(PointId),
 }
 
 /// What is known of a call of a function that a script names, beside its arguments.
@@ -356,6 +358,7 @@ impl Typed {
             | Kind::Common(_)
             | Kind::Element(..)
             | Kind::Call(..)
+            | Kind::Stack(_)
             | Kind::PartIndex(_)
             | Kind::Part(..)
             | Kind::Accum(..) => Vec::new(),
@@ -410,7 +413,11 @@ impl Typed {
     /// When its value can be known.
     pub fn stage(&self) -> Stage {
         match &self.kind {
-            Kind::Arg(point, _) | Kind::PartIndex(point) | Kind::Call(point, CallValue::Function) => {
+            Kind::Arg(..) if matches!(self.ty, Type::Str(_)) => return Stage::User,
+            Kind::Arg(point, _)
+            | Kind::PartIndex(point)
+            | Kind::Call(point, CallValue::Function)
+            | Kind::Stack(point) => {
                 return Stage::Open(*point);
             }
             Kind::Call(..) => return Stage::Close,
@@ -454,6 +461,7 @@ impl Typed {
     pub fn is_kernel_text(&self) -> bool {
         match &self.kind {
             Kind::Load { mem: None, .. } | Kind::Common(Common::Comm) => true,
+            Kind::Arg(..) => matches!(self.ty, Type::Str(_)),
             Kind::First(all) => {
                 let is_load = |e: &Typed| matches!(e.kind, Kind::Load { mem: None, .. } | Kind::First(_));
                 all.iter().all(|e| is_load(e) && e.is_kernel_text() && e.owner() == all[0].owner())
@@ -468,6 +476,7 @@ impl Typed {
             Kind::Arg(p, _)
             | Kind::Element(p, _)
             | Kind::Call(p, _)
+            | Kind::Stack(p)
             | Kind::PartIndex(p)
             | Kind::Part(p, _)
             | Kind::Dur(p)
@@ -555,6 +564,7 @@ impl fmt::Display for Typed {
             Kind::Steps(a, p, q) => write!(f, "steps({a}, {p}/{q})"),
             Kind::AddressOf(a) => write!(f, "address({a})"),
             Kind::Call(_, value) => f.write_str(value.word()),
+            Kind::Stack(_) => f.write_str("stack(user)"),
             Kind::Has(a) => write!(f, "has({a})"),
         }
     }

@@ -31,6 +31,8 @@ pub enum Type {
     PtrPtr,
     /// A pointer to what is not described.
     Address,
+    /// A call stack.
+    Stack,
     /// An array inside a struct.
     Array(Box<Type>, Mem, u64),
     /// `absent`: fits every type.
@@ -82,6 +84,7 @@ impl Type {
                 | Self::NumPtr(_)
                 | Self::PtrPtr
                 | Self::Address
+                | Self::Stack
                 | Self::Absent
         )
     }
@@ -125,6 +128,7 @@ impl fmt::Display for Type {
             Self::NumPtr(_) => f.write_str("a pointer to numbers"),
             Self::PtrPtr => f.write_str("a pointer to pointers"),
             Self::Address => f.write_str("an address"),
+            Self::Stack => f.write_str("a call stack"),
             Self::Array(of, _, n) => write!(f, "an array of {n} ({of} each)"),
             Self::Absent => f.write_str("absent"),
         }

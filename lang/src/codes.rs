@@ -92,6 +92,8 @@ codes! {
     PI0222 "an engine belongs into a file of its own",
     PI0223 "not a function, or not an argument of one",
     PI0224 "reading memory as a script says needs --unsafe",
+    PI0225 "not a point of the kernel",
+    PI0226 "the fields of a tracepoint cannot be looked up",
     PI0301 "a value of another kind is needed",
     PI0302 "units do not go together",
     PI0303 "an aggregation among the keys",

@@ -109,6 +109,7 @@ impl Writer {
             MapKind::Shared | MapKind::Array => (2, true),
             MapKind::LruHash => (9, true),
             MapKind::Ring => (27, false),
+            MapKind::Stacks => (7, false),
         };
         let mut numbers = vec![("type", kind), ("max_entries", map.max_entries)];
         if sized {

@@ -71,14 +71,18 @@ pub mod helper {
     pub const GET_SMP_PROCESSOR_ID: i32 = 8;
     pub const GET_CURRENT_PID_TGID: i32 = 14;
     pub const GET_CURRENT_COMM: i32 = 16;
+    pub const GET_STACKID: i32 = 27;
     pub const SEND_SIGNAL: i32 = 109;
     pub const PROBE_READ_USER: i32 = 112;
+    pub const PROBE_READ_KERNEL: i32 = 113;
     pub const PROBE_READ_USER_STR: i32 = 114;
+    pub const PROBE_READ_KERNEL_STR: i32 = 115;
     pub const GET_NS_CURRENT_PID_TGID: i32 = 120;
     pub const RINGBUF_OUTPUT: i32 = 130;
     pub const TASK_STORAGE_GET: i32 = 156;
     pub const GET_CURRENT_TASK_BTF: i32 = 158;
     pub const GET_ATTACH_COOKIE: i32 = 174;
+    pub const TASK_PT_REGS: i32 = 175;
 
     /// The kernel's name of a helper.
     pub fn name(number: i32) -> &'static str {
@@ -90,6 +94,10 @@ pub mod helper {
             GET_SMP_PROCESSOR_ID => "get_smp_processor_id",
             GET_CURRENT_PID_TGID => "get_current_pid_tgid",
             GET_CURRENT_COMM => "get_current_comm",
+            GET_STACKID => "get_stackid",
+            PROBE_READ_KERNEL => "probe_read_kernel",
+            PROBE_READ_KERNEL_STR => "probe_read_kernel_str",
+            TASK_PT_REGS => "task_pt_regs",
             SEND_SIGNAL => "send_signal",
             PROBE_READ_USER => "probe_read_user",
             PROBE_READ_USER_STR => "probe_read_user_str",

@@ -36,6 +36,12 @@ pub enum MapId {
     Events,
     /// What the watch saw: a process id per record.
     WatchEvents,
+    /// Processes whose kernel events are wanted, with where their [`MapId::Ranges`] are. See [`range`].
+    Targets,
+    /// What lies in the memory of processes, in the order of addresses.
+    Ranges,
+    /// Call stacks by number.
+    Stacks,
 }
 
 /// The sentinel that stands for "absent" among the kernel's numbers.
@@ -113,6 +119,53 @@ pub mod part {
     pub const VALUES: i16 = 16;
 }
 
+/// A value of [`MapId::Ranges`]: memory from one address to that of the next entry; and of [`MapId::Targets`].
+pub mod range {
+    /// Its first address, 8 bytes.
+    pub const START: i16 = 0;
+    /// What is added to an address for the offset in the file, 8 bytes.
+    pub const DELTA: i16 = 8;
+    /// The number of the file, 4 bytes; [`NONE`] where there is none.
+    pub const FILE: i16 = 16;
+    /// The number of the tensor, 4 bytes; [`NONE`] where there is none.
+    pub const TENSOR: i16 = 20;
+    /// Bytes of an entry.
+    pub const SIZE: u32 = 24;
+    /// No file, no tensor.
+    pub const NONE: u32 = i32::MAX as u32;
+    /// Entries, over all processes.
+    pub const MAX: u32 = 1 << 16;
+    /// The value of a process: how many entries it has (low half), from the one of that number on (high half).
+    pub fn of_process(first: u32, number: u32) -> u64 {
+        u64::from(first) << 32 | u64::from(number)
+    }
+}
+
+/// Offsets in what is kept of a thread that is off the CPU.
+pub mod waiting {
+    /// `pid_tgid`.
+    pub const THREAD: i16 = 0;
+    /// When it left the CPU.
+    pub const BEGAN: i16 = 8;
+    /// The state it left in, as `sched:sched_switch` has it.
+    pub const STATE: i16 = 16;
+    /// Where it was in the kernel: a number of `kernel_entry`.
+    pub const ENTRY: i16 = 24;
+    /// When it was woken; 0 while it was not.
+    pub const WOKEN: i16 = 32;
+    /// Its name.
+    pub const COMM: i16 = 40;
+    /// Its call stack, where that is wanted.
+    pub const STACK: i16 = 56;
+    /// Bytes of all.
+    pub const SIZE: u32 = 64;
+}
+
+/// Frames of a call stack.
+pub const MAX_FRAMES: u32 = 127;
+/// Call stacks that are told apart.
+pub const MAX_STACKS: u32 = 8_192;
+
 /// Bytes into a row, a record or a thread slot that an instruction can reach.
 const REACH: u32 = i16::MAX as u32;
 /// Words per point.
@@ -174,6 +227,8 @@ pub struct PointLayout {
     pub element: [i16; 2],
     /// Offsets of what concerns its parts.
     pub parts: Option<PartsLayout>,
+    /// In the thread slot: when the page fault at hand began.
+    pub began: i16,
     /// Offset of the place where keys are put together.
     pub scratch: i16,
     /// Offsets of values in a layout sample, per check and leaf.
@@ -339,6 +394,10 @@ impl Layout {
                 slot += match p.template {
                     Template::Sequence => l.state_key + if p.team.is_some() { 8 } else { 0 },
                     Template::Call => l.state_key + 16 + 8 * LEVELS,
+                    Template::Fault => {
+                        l.began = (slot + l.size) as i16;
+                        l.size + 8
+                    }
                     _ => l.size,
                 };
                 let mut at = 0;

@@ -44,6 +44,9 @@ pub fn actions_of(actions: &[Action], plan: &Plan) -> String {
             (Action::Start(..), Template::Rows) => "count each of",
             (Action::Start(..), Template::Span | Template::Call) => "open",
             (Action::Start(..), Template::Sequence) => "close and open",
+            (Action::Start(..), Template::OffCpu) => "close one and open one",
+            (Action::Start(..), Template::Fault) => "close",
+            (Action::Start(..), Template::Disk | Template::Sample | Template::Tracepoint) => "count",
         };
         format!("{verb} {}", point.name)
     });
@@ -78,6 +81,9 @@ impl Names<'_> {
             MapId::Watched => "watched".to_owned(),
             MapId::Births => "births".to_owned(),
             MapId::WatchEvents => "watch events".to_owned(),
+            MapId::Targets => "targets".to_owned(),
+            MapId::Ranges => "ranges".to_owned(),
+            MapId::Stacks => "stacks".to_owned(),
         }
     }
 

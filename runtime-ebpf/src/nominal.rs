@@ -3,7 +3,7 @@
 
 use profinfer_compiler::plan::Plan;
 
-use crate::target::{Arch, TargetFacts};
+use crate::target::{Arch, TRACE_FIELDS, TargetFacts};
 
 /// What would be known of a target that has every point and every start, the numbers of words that the description
 /// lists, and of each struct the layout of the newest build.
@@ -25,6 +25,8 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         available: vec![true; plan.points.len()],
         marks: vec![true; plan.points.len()],
         loops: true,
+        stacks: Default::default(),
+        trace_fields: TRACE_FIELDS.iter().map(|(c, n, f, at)| (format!("{c}:{n}.{f}"), *at)).collect(),
         starts: plan.points.iter().map(|p| vec![true; p.starts.len()]).collect(),
     }
 }

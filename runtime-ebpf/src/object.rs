@@ -1,12 +1,12 @@
 //! A plan and what is known of its target to maps and programs: everything the loader needs.
 
 use profinfer_compiler::catalogue::Template;
-use profinfer_compiler::plan::{Expr, OutKey, Plan, SlotHow, Table, UserExpr};
+use profinfer_compiler::plan::{Expr, OutKey, Plan, Point, SlotHow, Table, UserExpr};
 use profinfer_compiler::typed::PointId;
 
 use crate::asm::{BuildError, Code};
-use crate::emit::{CHECK_SAMPLES, Emit, SERIES_KEY, SERIES_VALUE};
-use crate::layout::{Layout, MapId};
+use crate::emit::{CHECK_SAMPLES, Emit, RANGED, SERIES_KEY, SERIES_VALUE};
+use crate::layout::{Layout, MAX_FRAMES, MAX_STACKS, MapId, range, waiting};
 use crate::target::TargetFacts;
 
 /// Maps and programs of one plan for one target.
@@ -56,6 +56,8 @@ pub enum MapKind {
     LruHash,
     /// Ring buffer of so many bytes.
     Ring,
+    /// Call stacks by number.
+    Stacks,
 }
 
 /// A program with the site it is for.
@@ -86,6 +88,9 @@ pub struct SiteSpec {
     pub optional: bool,
     /// The functions are those that a script names, for points of this template.
     pub called: Option<Template>,
+    /// It is no function of the target but an event of the kernel: `software:page-faults-maj`, `clock:99`,
+    /// `sched:sched_switch`.
+    pub kernel: bool,
 }
 
 /// What a program does for a point.
@@ -114,6 +119,8 @@ const MAX_STATES: u32 = 16_384;
 const MAX_MAPS: usize = 64;
 /// Threads whose slot is kept.
 const MAX_THREADS: u32 = 4_096;
+/// Processes whose kernel events are told.
+const MAX_TARGETS: u32 = 1_024;
 /// Series whose last event is kept.
 const MAX_SERIES: u32 = 4_096;
 /// Rows that are kept of what is put together of parts: 256 sequences on 64 threads.
@@ -137,11 +144,16 @@ impl Object {
                 let template = plan.points[action.point()].template;
                 site.needs_entry_sp |= matches!(template, Template::Span | Template::Call);
             }
-            let mut emit = Emit::new(plan, &layout, target, site.at_return, site.called.is_some());
+            let is_of_any_thread = |a: &Action| plan.points[a.point()].template == Template::OffCpu;
+            let mut emit = match site.kernel {
+                // A thread that leaves the CPU is looked at beside one that comes back, whoever they belong to.
+                true => Emit::of_kernel(plan, &layout, target, !actions.iter().any(is_of_any_thread)),
+                false => Emit::new(plan, &layout, target, site.at_return, site.called.is_some()),
+            };
             // These look first whether there is anything to do.
             let is_late = |a: &Action| {
                 let (Action::Start(p, _) | Action::Mark(p)) = *a else { return false };
-                plan.points[p].template == Template::Sequence
+                plan.points[p].template == Template::Sequence || plan.points[p].template.is_kernel()
             };
             if !actions.iter().all(is_late) {
                 emit.now_once();
@@ -149,6 +161,7 @@ impl Object {
             for action in &actions {
                 match *action {
                     Action::Start(point, start) => emit.start(point, start)?,
+                    Action::Mark(point) if site.kernel => emit.kernel_mark(point),
                     Action::Mark(point) => emit.mark(point),
                     Action::Stop(point) => emit.stop(point),
                 }
@@ -179,7 +192,10 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
     let mut add = |symbols: &[String], at_return: bool, optional: bool, action: Action| {
         let point = &plan.points[action.point()];
         let called = point.called.as_ref().map(|_| point.template);
-        let same = |s: &SiteSpec| s.symbols == symbols && s.at_return == at_return && s.called == called;
+        let kernel = point.template.is_kernel();
+        // Tracepoints that a script names have programs of their own, which look at the current thread only.
+        let apart = kernel && point.template != Template::Tracepoint;
+        let same = |s: &SiteSpec| !apart && s.symbols == symbols && s.at_return == at_return && s.called == called;
         match sites.iter_mut().find(|(s, _)| same(s)) {
             Some((site, actions)) => {
                 site.optional &= optional;
@@ -187,7 +203,8 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
             }
             None => {
                 let symbols = symbols.to_vec();
-                let site = SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional, called };
+                let site =
+                    SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional, called, kernel };
                 sites.push((site, vec![action]));
             }
         }
@@ -199,6 +216,11 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
             if target.starts[point][i] {
                 add(&start.symbols, false, start.optional, Action::Start(point, i));
             }
+        }
+    }
+    for &point in outermost.iter().filter(|p| used(p)) {
+        for symbol in kernel_marks(plan, point) {
+            add(&[(*symbol).to_owned()], false, false, Action::Mark(point));
         }
     }
     for &point in outermost.iter().filter(|p| used(p) && target.has_mark(**p)) {
@@ -220,6 +242,15 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
         }
     }
     sites
+}
+
+/// Events of the kernel that a point of it needs beside its starts.
+fn kernel_marks(plan: &Plan, point: PointId) -> &'static [&'static str] {
+    match plan.points[point].template {
+        Template::Fault => &["software:page-faults"],
+        Template::OffCpu if plan.points[point].reads("queue", &plan.tables, point) => &["sched:sched_wakeup"],
+        _ => &[],
+    }
 }
 
 fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<Vec<Program>, BuildError> {
@@ -244,6 +275,7 @@ fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<
                 needs_entry_sp: false,
                 optional: start.optional,
                 called: None,
+                kernel: false,
             };
             let name = kernel_name(&format!("pi_chk{i}_{}", p.name));
             programs.push(Program { name, site, actions: vec![Action::Start(point, i)], code: emit.asm.finish()? });
@@ -285,7 +317,7 @@ fn args_of_capture(plan: &Plan, c: &profinfer_compiler::plan::CaptureValue, poin
     match c {
         CaptureValue::Number(e) => args_of(plan, e, point, start),
         CaptureValue::Text(sources, _) => sources.iter().fold(0, |bits, (e, _)| bits | args_of(plan, e, point, start)),
-        CaptureValue::Comm => 0,
+        CaptureValue::Comm | CaptureValue::ArgText(..) => 0,
     }
 }
 
@@ -335,6 +367,10 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         if p.template == Template::Call {
             maps.add(MapId::State(id), &p.name, MapKind::LruHash, (l.state_key, l.size), MAX_STATES);
         }
+        if p.template == Template::OffCpu {
+            // Threads come and go often, with the scheduler's locks held: nothing is allocated there.
+            maps.add(MapId::State(id), &p.name, MapKind::LruHash, (8, waiting::SIZE), MAX_STATES);
+        }
         if let Some(parts) = &l.parts {
             let name = format!("part_{}", p.name);
             maps.add(MapId::Parts(id), &name, MapKind::LruHash, (16, parts.value_size()), MAX_PARTS);
@@ -343,6 +379,16 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
             let name = format!("chk_{}", p.name);
             maps.add(MapId::Check(id), &name, MapKind::Array, (4, 8 + l.check_size), CHECK_SAMPLES);
         }
+    }
+    if plan.points.iter().any(|p| p.used && p.template.is_kernel()) {
+        maps.add(MapId::Targets, "targets", MapKind::Hash, (8, 8), MAX_TARGETS);
+    }
+    let in_range = |(id, p): (usize, &Point)| p.used && RANGED.iter().any(|name| p.reads(name, &plan.tables, id));
+    if plan.points.iter().enumerate().any(|(id, p)| p.template == Template::Fault && in_range((id, p))) {
+        maps.add(MapId::Ranges, "ranges", MapKind::Array, (4, range::SIZE), range::MAX);
+    }
+    if (0..plan.points.len()).any(|id| plan.has_stacks(id)) {
+        maps.add(MapId::Stacks, "stacks", MapKind::Stacks, (4, 8 * MAX_FRAMES), MAX_STACKS);
     }
     if plan.points.iter().any(|p| p.used && !p.series.is_empty()) {
         maps.add(MapId::Series, "series", MapKind::LruHash, (SERIES_KEY, SERIES_VALUE), MAX_SERIES);

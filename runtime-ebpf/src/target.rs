@@ -30,6 +30,31 @@ impl Arch {
         }
     }
 
+    /// Bytes of the registers that a program of a software event begins its context with.
+    pub fn event_registers(self) -> i16 {
+        match self {
+            Self::X86_64 => 168,
+            Self::Aarch64 => 272,
+        }
+    }
+
+    /// Offset in the kernel's `struct pt_regs` of the number of the system call that a thread is in, and its bytes; it is
+    /// negative where it is in none.
+    pub fn system_call(self) -> (i32, u8) {
+        match self {
+            Self::X86_64 => (120, 8),
+            Self::Aarch64 => (280, 4),
+        }
+    }
+
+    /// Numbers of system calls by what they wait for: futex, nanosleep, sched_yield.
+    pub fn waiting_calls(self) -> [&'static [i32]; 3] {
+        match self {
+            Self::X86_64 => [&[202, 449, 455], &[35, 230], &[24]],
+            Self::Aarch64 => [&[98, 449, 455], &[101, 115], &[124]],
+        }
+    }
+
     /// Offset in `struct pt_regs` of the number that a function returns.
     pub fn returned(self) -> i16 {
         match self {
@@ -111,7 +136,22 @@ pub struct TargetFacts {
     pub marks: Vec<bool>,
     /// Whether the kernel bounds loops (Linux 6.9).
     pub loops: bool,
+    /// Offsets of what is read of the kernel's own tracepoints, by `category:name.field`.
+    pub trace_fields: HashMap<String, u16>,
+    /// Call stacks that were looked up, by the process (high half) and their number: frames, innermost first.
+    pub stacks: HashMap<i64, String>,
 }
+
+/// What points of the kernel read of tracepoints, and where it is on Linux 6.18.
+pub const TRACE_FIELDS: [(&str, &str, &str, u16); 7] = [
+    ("sched", "sched_switch", "prev_state", 32),
+    ("sched", "sched_switch", "next_pid", 56),
+    ("sched", "sched_wakeup", "pid", 24),
+    ("block", "block_bio_queue", "dev", 8),
+    ("block", "block_bio_queue", "sector", 16),
+    ("block", "block_bio_queue", "nr_sector", 24),
+    ("block", "block_bio_queue", "rwbs", 28),
+];
 
 impl TargetFacts {
     /// Bytes from a pointer to a place behind it; none if the target's struct lacks the field.
@@ -137,6 +177,11 @@ impl TargetFacts {
         let positive = Pattern { negated: false, alts: pattern.alts.clone() };
         let words = self.enums.get(of).map_or(&[][..], Vec::as_slice);
         words.iter().filter(|(_, w)| positive.matches_text(w)).map(|(n, _)| *n).collect()
+    }
+
+    /// Where a field of one of the kernel's own tracepoints is: `sched:sched_switch.next_pid`.
+    pub fn trace_field(&self, name: &str) -> i16 {
+        self.trace_fields.get(name).map_or(0, |at| at.cast_signed())
     }
 
     /// Whether the target has the mark of a point.

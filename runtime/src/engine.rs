@@ -1,6 +1,7 @@
 //! Engine descriptions: those that are built in, and one from a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use profinfer_compiler::catalogue::Catalogue;
 use profinfer_lang::diagnostic::Diagnostic;
@@ -47,6 +48,30 @@ pub fn from_file(path: &Path) -> Result<Description, DescriptionError> {
     read(path, &text)
 }
 
+/// The description of the kernel's points.
+///
+/// # Errors
+/// [`DescriptionError`] if it has errors.
+pub fn kernel() -> Result<Arc<Catalogue>, DescriptionError> {
+    let text = profinfer_scripts::KERNEL;
+    let mut sources = SourceMap::new();
+    let file = sources.add(text.path.to_owned(), text.text);
+    let parsed = profinfer_lang::parse(&sources, file);
+    let fail = |diagnostics: &[Diagnostic]| DescriptionError::Broken {
+        path: text.path.to_owned(),
+        rendered: profinfer_lang::render::human(diagnostics, &sources, false),
+    };
+    if !parsed.diagnostics.is_empty() {
+        return Err(fail(&parsed.diagnostics));
+    }
+    let catalogue = Catalogue::read_kernel(&parsed.program).map_err(|d| fail(&d))?;
+    let faults = profinfer_compiler::described::faults(&catalogue);
+    if !faults.is_empty() {
+        return Err(fail(&faults));
+    }
+    Ok(Arc::new(catalogue))
+}
+
 fn read(path: &Path, text: &str) -> Result<Description, DescriptionError> {
     let name = path.display().to_string();
     let mut sources = SourceMap::new();
@@ -67,5 +92,7 @@ fn read(path: &Path, text: &str) -> Result<Description, DescriptionError> {
     if catalogue.condition.is_none() || catalogue.points.is_empty() {
         return Err(DescriptionError::NoEngine { path: name });
     }
+    let mut catalogue = catalogue;
+    catalogue.kernel = Some(kernel()?);
     Ok(Description { path: path.to_owned(), catalogue })
 }

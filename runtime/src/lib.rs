@@ -4,6 +4,7 @@ pub mod ceilings;
 pub mod cli;
 pub mod engine;
 pub mod folder;
+mod formats;
 pub mod kernel;
 pub mod library;
 pub mod record;

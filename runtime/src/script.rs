@@ -11,6 +11,7 @@ use profinfer_lang::source::SourceMap;
 use profinfer_scripts::Text;
 
 use crate::engine::Description;
+use crate::formats::with_formats;
 use crate::library::{Library, built_in_key, key_of};
 
 /// A script with its text.
@@ -108,7 +109,8 @@ impl Script {
         if self.has_faults() {
             return Err(self.found());
         }
-        let compiled = profinfer_compiler::compile_linked(&self.linked, &self.sources, &engine.catalogue, settings)?;
+        let catalogue = with_formats(&engine.catalogue, &self.linked.program);
+        let compiled = profinfer_compiler::compile_linked(&self.linked, &self.sources, &catalogue, settings)?;
         if !trusted && !compiled.reads.is_empty() {
             return Err(compiled.reads);
         }

@@ -14,6 +14,9 @@ pub struct Text {
 /// Engine descriptions, newest first: the first whose condition holds is taken.
 pub const ENGINES: &[Text] = &[Text { path: "engines/ggml.pi", text: include_str!("../engines/ggml.pi") }];
 
+/// The points of the kernel.
+pub const KERNEL: Text = Text { path: "kernel.pi", text: include_str!("../kernel.pi") };
+
 /// Modules to be imported: `std/latency.pi` as `std.latency`. They hold declarations only.
 pub const STD: &[Text] = &[
     Text { path: "std/latency.pi", text: include_str!("../std/latency.pi") },
@@ -27,6 +30,7 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "tokens.pi", text: include_str!("../tokens.pi") },
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
+    Text { path: "paging.pi", text: include_str!("../paging.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
     Text { path: "kv.pi", text: include_str!("../kv.pi") },

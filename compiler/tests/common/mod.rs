@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use profinfer_compiler::Compiled;
 use profinfer_compiler::catalogue::Catalogue;
@@ -27,7 +28,18 @@ pub(crate) fn describe(name: &str, text: &str) -> Result<Catalogue, (Vec<Diagnos
 /// The description of ggml.
 pub(crate) fn ggml() -> Catalogue {
     let text = profinfer_scripts::ENGINES.iter().find(|e| e.path == "engines/ggml.pi").expect("ggml is described").text;
-    describe("ggml.pi", text).expect("the description is right")
+    let mut catalogue = describe("ggml.pi", text).expect("the description is right");
+    catalogue.kernel = Some(kernel());
+    catalogue
+}
+
+/// The description of the kernel's points.
+pub(crate) fn kernel() -> Arc<Catalogue> {
+    let mut sources = SourceMap::new();
+    let file = sources.add("kernel.pi", profinfer_scripts::KERNEL.text);
+    let parsed = parse(&sources, file);
+    assert!(parsed.diagnostics.is_empty(), "{}", render::human(&parsed.diagnostics, &sources, false));
+    Arc::new(Catalogue::read_kernel(&parsed.program).expect("the description of the kernel is right"))
 }
 
 /// What came of a script.

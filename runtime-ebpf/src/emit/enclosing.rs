@@ -35,9 +35,9 @@ impl Emit<'_> {
         base
     }
 
-    /// Whether calls of functions may look for the record of `of`.
+    /// Whether calls of functions, or events of the kernel, may look for the record of `of`.
     pub(crate) fn encloses_calls(&self, of: PointId) -> bool {
-        self.plan.points.iter().any(|p| p.used && p.called.is_some() && p.within.contains(&of))
+        self.plan.points.iter().any(|p| p.used && p.comes_anywhere() && p.within.contains(&of))
     }
 
     /// `r0` = a word of the open record of `of`, absent if there is none; says that it may be.

@@ -90,6 +90,7 @@ impl Emit<'_> {
                 self.steps_of(of, (*parts, *whole), point, phase);
                 true
             }
+            Expr::Stack => self.stack(),
             Expr::Pid => {
                 self.asm.load(8, R0, FP, self.pid_tgid);
                 self.asm.alu_imm(Alu::Rsh, R0, 32);
@@ -256,6 +257,9 @@ impl Emit<'_> {
 
     fn argument(&mut self, name: &str, point: PointId, phase: Phase) -> Nullable {
         let Phase::Open { start, .. } = phase else { return self.absent() };
+        if self.plan.points[point].template.is_kernel() {
+            return self.kernel_argument(name, point, start);
+        }
         let args = &self.plan.points[point].starts[start].args;
         let arg = args.iter().find(|a| a.name == name);
         let register = arg.and_then(|a| Some((a.mem, self.target.arch.argument(a.position)?)));
@@ -340,7 +344,7 @@ impl Emit<'_> {
         if !self.target.has(of) {
             return self.absent();
         }
-        if self.plan.points[point].called.is_some() {
+        if self.plan.points[point].comes_anywhere() {
             return self.enclosing_word(of, at);
         }
         let base = self.layout.points[of].in_slot;

@@ -6,8 +6,11 @@ mod block;
 mod call;
 mod enclosing;
 mod expr;
+mod kernel;
 mod mark;
+mod off_cpu;
 mod parts;
+mod ranges;
 mod record;
 mod row;
 mod rows;
@@ -16,6 +19,7 @@ mod team;
 mod template;
 mod value;
 
+pub(crate) use ranges::RANGED;
 pub(crate) use record::{SERIES_KEY, SERIES_VALUE};
 pub(crate) use template::CHECK_SAMPLES;
 
@@ -59,6 +63,8 @@ pub(crate) struct Emit<'p> {
     generation: i16,
     /// Fields that have been read already.
     blocks: Vec<block::Block>,
+    /// Arguments of a point of the kernel that are on the stack.
+    places: Vec<(&'static str, i16)>,
 }
 
 impl<'p> Emit<'p> {
@@ -110,6 +116,7 @@ impl<'p> Emit<'p> {
             timed: false,
             generation: 0,
             blocks: Vec::new(),
+            places: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Open records: filled when an event begins, told to tables and enclosing records when it ends.
 
+use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{Capture, CaptureValue, Expr, Series};
 use profinfer_compiler::typed::{AccumHow, PointId, SeriesHow};
 
@@ -122,6 +123,8 @@ impl Emit<'_> {
     pub(crate) fn text_capture(&mut self, c: &Capture, at: i16, to: Reg, point: PointId, phase: Phase) {
         match &c.value {
             CaptureValue::Number(_) => {}
+            CaptureValue::ArgText(name, len) => self.kernel_text(name, *len, at, to, point),
+            CaptureValue::Comm if self.plan.points[point].template == Template::OffCpu => self.name_of_other(at, to),
             CaptureValue::Comm => {
                 self.asm.mov(R1, to);
                 self.asm.alu_imm(Alu::Add, R1, i32::from(at));

@@ -7,6 +7,7 @@
 //! - `sequence` of a team: the same for each thread of a pool; see `team.rs`, and `mark.rs` for what splits their work from
 //!   waiting.
 //! - `span` of functions that a script names: as that, with an event for each call; see `call.rs`.
+//! - points of the kernel: see `kernel.rs` and `off_cpu.rs`.
 //! - `rows`: as `enter`, with an event per element of a matrix; see `rows.rs`.
 //! - `check`: values of the first hits, for the layout check.
 
@@ -36,6 +37,9 @@ impl Emit<'_> {
             Template::Span => self.span_start(point, start, end)?,
             Template::Call => self.call_start(point, start, end)?,
             Template::Enter | Template::Rows => self.enter(point, start, end)?,
+            Template::Fault => self.fault(point, start, end)?,
+            Template::OffCpu => self.off_cpu(point, start, end)?,
+            Template::Disk | Template::Sample | Template::Tracepoint => self.kernel_event(point, start, end)?,
         }
         self.asm.jump(end);
         self.asm.place(before_record);
@@ -53,6 +57,7 @@ impl Emit<'_> {
             Template::Span => self.span_stop(point, end),
             Template::Call => self.call_stop(point, end),
             Template::Enter | Template::Rows => {}
+            Template::Fault | Template::OffCpu | Template::Disk | Template::Sample | Template::Tracepoint => {}
         }
         self.asm.place(end);
     }
@@ -98,7 +103,7 @@ impl Emit<'_> {
         }
     }
 
-    fn record_address(&mut self, point: PointId) {
+    pub(crate) fn record_address(&mut self, point: PointId) {
         self.asm.mov(RECORD, SLOT);
         self.asm.alu_imm(Alu::Add, RECORD, i32::from(self.layout.points[point].in_slot));
     }

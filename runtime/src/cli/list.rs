@@ -2,10 +2,12 @@
 
 mod calls;
 mod fields;
+mod kernel;
 mod markdown;
 mod probes;
 
 use profinfer_compiler::catalogue::{Catalogue, Point, Start, Stop, Template};
+use profinfer_compiler::kernel::whole;
 use profinfer_compiler::pattern::glob;
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::resolve::near;
@@ -48,6 +50,18 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
         page.print()?;
         return Ok(0);
     }
+    if let Some(name) = &args.name
+        && let Some(kind) = kernel::kind_of(name)
+    {
+        kernel::write(&mut page, kind, name, &engines[0])?;
+        page.print()?;
+        return Ok(0);
+    }
+    // What is asked for by name may be the kernel's.
+    let engines: Vec<Description> = match &args.name {
+        Some(_) => engines.into_iter().map(with_kernel).collect(),
+        None => engines,
+    };
     let (description, seen) = match args.pid {
         None => (&engines[0], None),
         Some(pid) => {
@@ -62,6 +76,10 @@ fn try_run(args: &ListArgs) -> Result<u8, u8> {
     }
     page.print()?;
     Ok(0)
+}
+
+fn with_kernel(engine: Description) -> Description {
+    Description { catalogue: whole(&engine.catalogue), ..engine }
 }
 
 /// All points and enums, a line each.
@@ -89,6 +107,14 @@ fn overview(page: &mut Page, description: &Description, seen: Option<&Seen>) {
     let column = 2 + calls::KINDS.iter().map(|k| k.written.len()).max().unwrap_or(0) + 2;
     for kind in &calls::KINDS {
         page.entry(2, column, (Tone::Name, kind.written), &[(Tone::Plain, first_sentence(kind.doc))]);
+    }
+    page.heading("the kernel");
+    let named = catalogue.kernel.iter().flat_map(|k| &k.points).map(|p| (p.name.as_str(), join(&p.docs)));
+    let made = kernel::KINDS.into_iter().map(|(_, written, doc)| (written, doc.to_owned()));
+    let of_kernel: Vec<(&str, String)> = named.chain(made).collect();
+    let column = 2 + of_kernel.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+    for (name, docs) in &of_kernel {
+        page.entry(2, column, (Tone::Name, name), &[(Tone::Plain, first_sentence(docs))]);
     }
     page.heading("enums");
     let column = 2 + catalogue.enums.keys().map(String::len).max().unwrap_or(0) + 2;
@@ -183,6 +209,11 @@ fn about(page: &mut Page, point: &Point) {
         Template::Rows => "rows: an event per element of a matrix, at a call's entry",
         Template::Span => "span: an event per call, from entry to return",
         Template::Call => "span: an event per call, from entry to return, calls from within it too",
+        Template::Fault => "fault: an event per page fault that the kernel has served",
+        Template::OffCpu => "off_cpu: an event per time off the CPU, from there until the thread runs again",
+        Template::Disk => "disk: an event per read that is queued at a block device",
+        Template::Sample => "sample: an event per tick of a clock",
+        Template::Tracepoint => "tracepoint: an event per hit of a tracepoint of the kernel",
         Template::Sequence => "sequence: an event from each start to the next, or to an end",
     };
     page.entry(2, COLUMN, (Tone::Faint, "template"), &[(Tone::Plain, kind)]);

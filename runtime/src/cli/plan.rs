@@ -172,6 +172,7 @@ fn word(spec: &MapSpec) -> &'static str {
         MapKind::Hash => "hash",
         MapKind::LruHash => "lru",
         MapKind::Ring => "ring",
+        MapKind::Stacks => "stack",
     }
 }
 

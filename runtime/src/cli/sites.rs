@@ -18,6 +18,8 @@ pub(super) struct SiteText {
     wanted: String,
     at_return: bool,
     optional: bool,
+    /// It is an event of the kernel.
+    kernel: bool,
 }
 
 impl SiteText {
@@ -28,13 +30,14 @@ impl SiteText {
             wanted: spec.symbols.join(" or "),
             at_return: spec.at_return,
             optional: spec.optional,
+            kernel: spec.kernel,
         }
     }
 
     /// Whether all is well: found, or not needed.
     pub(super) fn is_fine(&self) -> bool {
         match &self.found {
-            Ok(found) => self.optional || !found.is_empty(),
+            Ok(found) => self.kernel || self.optional || !found.is_empty(),
             Err(_) => false,
         }
     }
@@ -46,6 +49,10 @@ impl SiteText {
 
     /// Writes it, a function a paragraph; with `instructions` also where in it and at what cost.
     pub(super) fn write(&self, page: &mut Page, indent: usize, instructions: bool) {
+        if self.kernel {
+            let note = "(in every process; it leaves at once where that is another one)";
+            return page.hang(indent, &[(Tone::Plain, &self.wanted), (Tone::Faint, note)]);
+        }
         let found = match &self.found {
             Ok(found) => found,
             Err(why) => return page.line(indent, Tone::Bad, why),

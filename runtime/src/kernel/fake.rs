@@ -13,7 +13,7 @@ use super::{
     Kernel,
     error::{Action, KernelError},
     features::{Feature, Features},
-    link::{Link, LinkKind},
+    link::{Link, LinkKind, SoftwareEvent},
     linux::Linux,
     map::{Map, MapKind, MapSpec},
     program::{AttachType, Program, ProgramSpec},
@@ -27,6 +27,7 @@ pub(crate) enum Call {
     Uprobes { program: String, path: PathBuf, offsets: Vec<u64>, cookies: Vec<u64>, pid: Option<u32>, ret: bool },
     Tracepoint { program: String, category: String, name: String },
     Sample { program: String, hz: u64 },
+    Software { program: String, event: SoftwareEvent },
 }
 
 /// A kernel that remembers, and lacks what it is told to lack.
@@ -176,6 +177,21 @@ impl Kernel for Fake {
         match &self.inner {
             Some(linux) => linux.tracepoint_field(category, name, field),
             None => Ok(8),
+        }
+    }
+
+    fn software(&self, program: &Program, event: SoftwareEvent) -> Result<Link, KernelError> {
+        self.log().push(Call::Software { program: program.name().into(), event });
+        match &self.inner {
+            Some(linux) => linux.software(program, event),
+            None => Ok(Link::holding(LinkKind::Software, 1, Self::nothing(Action::AttachSample, program.name())?)),
+        }
+    }
+
+    fn tracepoint_format(&self, category: &str, name: &str) -> Result<String, KernelError> {
+        match &self.inner {
+            Some(linux) => linux.tracepoint_format(category, name),
+            None => Err(KernelError::Tracepoint { category: category.into(), name: name.into() }),
         }
     }
 

@@ -44,6 +44,19 @@ pub enum LinkKind {
     Tracepoint,
     /// A sampling event per CPU.
     Sample,
+    /// An event of the kernel's own counters per CPU.
+    Software,
+}
+
+/// An event that the kernel itself counts (`PERF_COUNT_SW_…`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SoftwareEvent {
+    /// A page fault begins.
+    PageFaults = 2,
+    /// A page fault has been served without waiting for a disk.
+    PageFaultsMin = 5,
+    /// A page fault has been served, and it took reading.
+    PageFaultsMaj = 6,
 }
 
 /// What holds one attachment. Fields are dropped in this order: the link before the event that it sits on.
@@ -181,6 +194,20 @@ impl Link {
             parts.push(part);
         }
         Ok(Self { kind: LinkKind::Sample, sites: parts.len(), parts })
+    }
+
+    /// Attaches to each of those events, on every CPU that is online.
+    pub(super) fn software(program: &Program, event: SoftwareEvent) -> Result<Self, KernelError> {
+        let mut parts = Vec::new();
+        for cpu in online_cpus()? {
+            let (event_type, config) = (sys::PERF_SOFTWARE, event as u64);
+            let opened = PerfEvent { event_type, config, uprobe: None, hz: 0, pid: -1, cpu };
+            let part = Part::on_event(program, &opened, 0).map_err(|source| {
+                KernelError::new(Action::AttachSample, format!("software event {} of CPU {cpu}", config), source)
+            })?;
+            parts.push(part);
+        }
+        Ok(Self { kind: LinkKind::Software, sites: parts.len(), parts })
     }
 
     /// A link that holds a descriptor and nothing else.

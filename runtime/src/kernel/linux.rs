@@ -6,7 +6,7 @@ use super::{
     Kernel,
     error::KernelError,
     features::Features,
-    link::Link,
+    link::{Link, SoftwareEvent},
     map::{Map, MapSpec},
     program::{Program, ProgramSpec},
 };
@@ -60,6 +60,14 @@ impl Kernel for Linux {
 
     fn tracepoint_field(&self, category: &str, name: &str, field: &str) -> Result<u16, KernelError> {
         super::tracefs::Tracefs::open()?.tracepoint_field(category, name, field)
+    }
+
+    fn software(&self, program: &Program, event: SoftwareEvent) -> Result<Link, KernelError> {
+        Link::software(program, event)
+    }
+
+    fn tracepoint_format(&self, category: &str, name: &str) -> Result<String, KernelError> {
+        super::tracefs::Tracefs::open()?.tracepoint_format(category, name)
     }
 
     fn sample(&self, program: &Program, hz: u64) -> Result<Link, KernelError> {

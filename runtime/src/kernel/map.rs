@@ -140,6 +140,12 @@ impl MapSpec {
         Self::plain(name, MapKind::RingBuf, 0, 0, bytes)
     }
 
+    /// Call stacks of `value_size / 8` frames.
+    #[must_use]
+    pub fn stacks(name: impl Into<String>, value_size: u32, max_entries: u32) -> Self {
+        Self::plain(name, MapKind::StackTrace, 4, value_size, max_entries)
+    }
+
     /// A value of `value_size` bytes per thread.
     #[must_use]
     pub fn task_storage(name: impl Into<String>, value_size: u32) -> Self {

@@ -37,7 +37,7 @@ pub use cpus::possible_cpus;
 pub use error::{Action, KernelError};
 pub use features::{Feature, Features};
 pub use limits::{MAX_LOG_BYTES, kernel_name};
-pub use link::{Link, LinkKind};
+pub use link::{Link, LinkKind, SoftwareEvent};
 pub use linux::Linux;
 pub use map::{Map, MapKind, MapSpec, Update};
 pub use mapped::MappedArray;
@@ -115,4 +115,16 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// As [`Kernel::uprobe_multi`].
     fn sample(&self, program: &Program, hz: u64) -> Result<Link, KernelError>;
+
+    /// Runs a program of [`ProgramType::PerfEvent`] at every event that the kernel itself counts, on every CPU that is online.
+    ///
+    /// # Errors
+    /// As [`Kernel::uprobe_multi`].
+    fn software(&self, program: &Program, event: SoftwareEvent) -> Result<Link, KernelError>;
+
+    /// The fields of a tracepoint: its file `format`, as text.
+    ///
+    /// # Errors
+    /// As [`Kernel::tracepoint_field`].
+    fn tracepoint_format(&self, category: &str, name: &str) -> Result<String, KernelError>;
 }

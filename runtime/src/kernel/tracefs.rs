@@ -88,6 +88,27 @@ impl Tracefs {
         offset_of(&text, field).ok_or_else(|| KernelError::File { path, source: source() })
     }
 
+    /// The fields of a tracepoint, as tracefs lists them.
+    ///
+    /// # Errors
+    /// As [`Tracefs::tracepoint_id`].
+    pub fn tracepoint_format(&self, category: &str, name: &str) -> Result<String, KernelError> {
+        Ok(self.read_event(category, name, "format")?.0)
+    }
+
+    /// The names of all tracepoints, `category:name`.
+    ///
+    /// # Errors
+    /// [`KernelError::File`] if they cannot be listed.
+    pub fn names(&self) -> Result<Vec<String>, KernelError> {
+        let path = PathBuf::from(MOUNT_POINT).join("available_events");
+        let failed = |source| KernelError::File { path: path.clone(), source };
+        let file = sys::open_at(self.root.as_fd(), c"available_events").map_err(failed)?;
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text).map_err(failed)?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
     /// A file of a tracepoint, and where it is.
     fn read_event(&self, category: &str, name: &str, file: &str) -> Result<(String, PathBuf), KernelError> {
         let unknown = || KernelError::Tracepoint { category: category.into(), name: name.into() };

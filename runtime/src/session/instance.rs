@@ -13,12 +13,15 @@ use profinfer_ebpf::target::cookie;
 use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 
 use super::SessionError;
+use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
+use super::ranges::Ranges;
 use super::sites::{Found, Target};
+use super::stacks::Stacks;
 use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
     Update,
 };
-use crate::target::{FileIdentity, Module};
+use crate::target::{FileIdentity, Module, Process};
 
 /// Events that can wait in the ring: the smallest take 32 bytes of it.
 const MOST_WAITING: u32 = RING_BYTES / 32;
@@ -46,6 +49,12 @@ pub struct Instance {
     /// Links by process.
     links: HashMap<u32, Vec<Link>>,
     check_links: HashMap<u32, Vec<Link>>,
+    /// Links to events of the kernel, which are those of all processes.
+    kernel_links: Vec<Link>,
+    /// What lies in the memory of processes, where that is wanted.
+    ranges: Option<Ranges>,
+    /// Call stacks, where they are wanted.
+    stacks: Option<Stacks>,
 }
 
 /// What was attached to a process.
@@ -88,6 +97,8 @@ impl Instance {
         }
         let counters = MappedArray::new(&maps[&MapId::Counters])?;
         let events = maps.get(&MapId::Events).map(RingBuffer::new).transpose()?;
+        let ranges = maps.contains_key(&MapId::Ranges).then(Ranges::default);
+        let stacks = maps.contains_key(&MapId::Stacks).then(Stacks::default);
         let load = |programs: &[Program]| {
             programs
                 .iter()
@@ -110,6 +121,9 @@ impl Instance {
             checks,
             links: HashMap::new(),
             check_links: HashMap::new(),
+            kernel_links: Vec::new(),
+            ranges,
+            stacks,
         })
     }
 
@@ -121,7 +135,12 @@ impl Instance {
         let mut attached = Attached::default();
         let mut links = Vec::new();
         // The innermost stops first, the outermost starts last: no start is without its stop.
-        for (spec, program) in self.programs.iter().rev() {
+        if self.kernel_links.is_empty() {
+            for (spec, program) in self.programs.iter().filter(|(spec, _)| spec.kernel) {
+                self.kernel_links.push(attach_to_kernel(spec, program, kernel)?);
+            }
+        }
+        for (spec, program) in self.programs.iter().rev().filter(|(spec, _)| !spec.kernel) {
             let found = target.find(spec)?;
             attach_all(&mut links, program, &found, pid, kernel)?;
             attached.found.push((spec.clone(), found));
@@ -148,8 +167,87 @@ impl Instance {
         }
     }
 
+    /// Has the kernel's events of a process told by this instance, if it tells any.
+    ///
+    /// # Errors
+    /// The kernel refuses the entry.
+    pub fn tell_of(&mut self, process: &Process) -> Result<(), SessionError> {
+        if let Some(stacks) = &mut self.stacks {
+            stacks.look(process);
+        }
+        let maps = (self.maps.get(&MapId::Targets), self.maps.get(&MapId::Ranges));
+        let Some(targets) = maps.0 else { return Ok(()) };
+        targets.update(&u64::from(process.pid()).to_ne_bytes(), &0u64.to_ne_bytes(), Update::Any)?;
+        if let (Some(known), Some(ranges)) = (&mut self.ranges, maps.1) {
+            known.look(process, targets, ranges, &mut self.facts)?;
+        }
+        Ok(())
+    }
+
+    /// Looks up the call stacks that have come since it last did.
+    ///
+    /// # Errors
+    /// The map of stacks cannot be read.
+    pub fn look_up_stacks(&mut self) -> Result<(), KernelError> {
+        match (&mut self.stacks, self.maps.get(&MapId::Stacks)) {
+            (Some(known), Some(map)) => known.look_up(map, &mut self.facts),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many call stacks were looked up, and how many of them end before the thread's beginning.
+    pub fn stacks_seen(&self) -> Option<(usize, usize)> {
+        self.stacks.as_ref().map(Stacks::seen)
+    }
+
+    /// Whether it is to be looked at what lies in the memory of processes.
+    pub fn has_ranges(&self) -> bool {
+        self.ranges.is_some() || self.stacks.is_some()
+    }
+
+    /// Whether there was no room for all that lies in the memory of processes.
+    pub fn ranges_are_crowded(&self) -> bool {
+        self.ranges.as_ref().is_some_and(|ranges| ranges.crowded)
+    }
+
+    /// Looks at what lies in the memory of processes, if that is wanted and it is time again.
+    ///
+    /// # Errors
+    /// The kernel refuses an entry.
+    pub fn look_at_memory<'p>(&mut self, processes: impl Iterator<Item = &'p Process>) -> Result<(), SessionError> {
+        let due = self.ranges.as_mut().is_some_and(Ranges::is_due);
+        for process in processes {
+            if !self.tells_of(process.pid()) && !self.links.contains_key(&process.pid()) {
+                continue;
+            }
+            if let Some(stacks) = &mut self.stacks {
+                stacks.look(process);
+            }
+            if !due || !self.tells_of(process.pid()) {
+                continue;
+            }
+            let maps = self.maps.get(&MapId::Targets).zip(self.maps.get(&MapId::Ranges));
+            if let (Some(known), Some((targets, ranges))) = (&mut self.ranges, maps) {
+                known.look(process, targets, ranges, &mut self.facts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this instance tells the kernel's events of a process.
+    pub fn tells_of(&self, pid: u32) -> bool {
+        let known = self.maps.get(&MapId::Targets).map(|map| map.lookup(&u64::from(pid).to_ne_bytes()));
+        matches!(known, Some(Ok(Some(_))))
+    }
+
     /// Takes the links to a process away, in the background: nothing waits for it.
     pub fn detach(&mut self, pid: u32) {
+        if let Some(targets) = self.maps.get(&MapId::Targets) {
+            let _known = targets.delete(&u64::from(pid).to_ne_bytes());
+        }
+        if let Some(ranges) = &mut self.ranges {
+            ranges.forget(pid);
+        }
         let links = self.links.remove(&pid).into_iter().chain(self.check_links.remove(&pid)).flatten();
         let _in_background = close_all(links.collect());
     }
@@ -157,6 +255,7 @@ impl Instance {
     /// Takes all links away.
     pub fn detach_all(&mut self) {
         let links = self.links.drain().chain(self.check_links.drain()).flat_map(|(_, links)| links);
+        let links = links.chain(self.kernel_links.drain(..));
         for thread in close_all(links.collect()) {
             let _done = thread.join();
         }
@@ -294,6 +393,7 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
         MapKind::Array => kernel::MapSpec::array(name, spec.value_size, spec.max_entries),
         MapKind::Hash => kernel::MapSpec::hash(name, spec.key_size, spec.value_size, spec.max_entries),
         MapKind::Ring => kernel::MapSpec::ring_buffer(name, spec.max_entries),
+        MapKind::Stacks => kernel::MapSpec::stacks(name, spec.value_size, spec.max_entries),
         MapKind::LruHash => kernel::MapSpec::lru_hash(name, spec.key_size, spec.value_size, spec.max_entries),
     };
     kernel.create_map(&made)
@@ -303,13 +403,21 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
 fn load(program: &Program, maps: &HashMap<MapId, Map>, kernel: &dyn Kernel) -> Result<kernel::Program, KernelError> {
     let fd_of = |id: &MapId| maps.get(id).map(Map::fd);
     let insns = link_maps(&program.code, fd_of);
+    let prog_type = match kernel_event(&program.site) {
+        None => ProgramType::Kprobe,
+        Some(KernelEvent::Tracepoint(..)) => ProgramType::Tracepoint,
+        Some(_) => ProgramType::PerfEvent,
+    };
     let spec = |expected_attach_type| ProgramSpec {
         name: &program.name,
-        prog_type: ProgramType::Kprobe,
+        prog_type,
         expected_attach_type,
         insns: &insns,
         license: LICENSE,
     };
+    if program.site.kernel {
+        return kernel.load(&spec(AttachType::Perf));
+    }
     // Asking the kernel what it can do takes 0.15 s: the better way is tried first, and asked for only if it fails.
     kernel.load(&spec(AttachType::UprobeMulti)).or_else(|error| match kernel.features().entry_attach_type() {
         AttachType::UprobeMulti => Err(error),

@@ -20,11 +20,14 @@ pub mod events;
 pub mod files;
 mod guardian;
 pub mod instance;
+mod kernel_events;
 pub mod names;
 pub mod numbers;
+mod ranges;
 pub mod rows;
 pub mod run;
 pub mod sites;
+mod stacks;
 pub mod stream;
 pub mod watch;
 

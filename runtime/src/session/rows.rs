@@ -285,6 +285,7 @@ pub fn decode(bytes: &[u8], ty: &Type, facts: &TargetFacts) -> Value {
     match ty {
         _ if n == ABSENT || n == 0 && ty.is_pointer() => Value::Absent,
         Type::Bool => Value::Bool(n != 0),
+        Type::Stack => facts.stacks.get(&n).map_or(Value::Absent, |text| Value::Text(text.clone())),
         Type::Ratio => Value::Float(n as f64 / FIXED_ONE as f64),
         Type::Enum(of) => Value::Text(facts.word(of, n).map_or_else(|| n.to_string(), str::to_owned)),
         _ => Value::Int(n),

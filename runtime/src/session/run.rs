@@ -368,6 +368,9 @@ impl<'r> Run<'r> {
                     self.next_tick = Instant::now() + TICK;
                     self.drain();
                     self.check(sink)?;
+                    for instance in &mut self.instances {
+                        instance.look_at_memory(self.observed.iter().filter(|o| o.alive).map(|o| &o.process))?;
+                    }
                     if self.happen(HOLD, sink)? || self.instances.iter().any(|i| i.gate() == gate::NO_NEW_STEP) {
                         reason = Some("exit".to_owned());
                     }
@@ -419,7 +422,8 @@ impl<'r> Run<'r> {
         let (timer, at) = due.map_or((usize::MAX, None), |(i, c)| (i, Some(c.next)));
         let deadline = self.settings.duration.map(|d| self.started + d);
         let streams = self.plan.tables.iter().any(|t| t.streamed) && !self.instances.is_empty();
-        let looks = streams || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
+        let ranges = self.instances.iter().any(Instance::has_ranges);
+        let looks = streams || ranges || !self.arrivals.is_empty() || (!self.checked && !self.instances.is_empty());
         // However often something else wakes us.
         let tick = looks.then(|| self.next_tick.min(Instant::now() + TICK));
         let look = self.deserted.map(|_| self.next_look);
@@ -507,7 +511,13 @@ impl<'r> Run<'r> {
         Ok(())
     }
 
-    fn say(&self, sink: &mut dyn Sink, level: Level, kind: &'static str, text: String) -> Result<(), RunError> {
+    pub(in crate::session) fn say(
+        &self,
+        sink: &mut dyn Sink,
+        level: Level,
+        kind: &'static str,
+        text: String,
+    ) -> Result<(), RunError> {
         sink.record(&Record::Message(Message { level, kind, text })).map_err(RunError::Output)
     }
 }

@@ -7,11 +7,13 @@ use std::rc::Rc;
 
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{Plan, Point};
+use profinfer_ebpf::target::TRACE_FIELDS;
 use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
 
 use super::SessionError;
 use super::calls::{self, Calls, NoCall};
 use super::files::Files;
+use crate::kernel::Tracefs;
 use crate::target::{self, FileIdentity, Module, Site, SiteChoice, name_table};
 
 /// A function found for a site, with the instructions to probe.
@@ -92,6 +94,7 @@ impl Target {
             .iter()
             .zip(&calls)
             .map(|(p, calls)| match calls {
+                _ if p.template.is_kernel() => vec![true; p.starts.len()],
                 Some(calls) => vec![calls.is_ok()],
                 None => p.starts.iter().map(|s| has(&s.symbols)).collect(),
             })
@@ -120,6 +123,8 @@ impl Target {
             starts,
             marks,
             loops: kernel_has_loops(),
+            trace_fields: trace_fields(plan),
+            stacks: HashMap::new(),
         };
         let named = plan.points.iter().zip(&calls).filter_map(|(p, calls)| match calls {
             Some(Ok(calls)) => Some(((p.starts.first()?.symbols.clone(), p.template), calls.clone())),
@@ -157,6 +162,9 @@ impl Target {
     /// # Errors
     /// [`SessionError::NoSite`] if the function is there and cannot be probed.
     pub fn find(&self, spec: &SiteSpec) -> Result<Vec<Found>, SessionError> {
+        if spec.kernel {
+            return Ok(Vec::new());
+        }
         if let Some(template) = spec.called {
             return self.find_calls(spec, template);
         }
@@ -227,6 +235,20 @@ pub(super) fn entry_of(
 /// As many arguments as can be read, as [`SiteSpec::args_used`] has them.
 pub(super) fn args_of_all() -> u8 {
     0b11_1111
+}
+
+/// Where the kernel's own tracepoints have their fields, if a plan reads any. Where they cannot be looked at, they are said to
+/// be where they were on the kernel that all was tried on: attaching will tell.
+fn trace_fields(plan: &Plan) -> HashMap<String, u16> {
+    let mut fields = HashMap::new();
+    if plan.points.iter().any(|p| p.used && p.template.is_kernel()) {
+        let tracefs = Tracefs::open();
+        for (category, name, field, nominal) in TRACE_FIELDS {
+            let found = tracefs.as_ref().ok().and_then(|t| t.tracepoint_field(category, name, field).ok());
+            fields.insert(format!("{category}:{name}.{field}"), found.unwrap_or(nominal));
+        }
+    }
+    fields
 }
 
 fn no_site(symbol: &str, module: &Module) -> impl Fn(target::SiteError) -> SessionError {

@@ -7,6 +7,7 @@
 mod caller;
 mod eh_frame;
 pub mod error;
+pub mod gguf;
 pub mod launch;
 pub mod maps;
 pub mod module;

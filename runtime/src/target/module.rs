@@ -73,17 +73,7 @@ impl Module {
     /// # Errors
     /// The file cannot be opened, or is not a 64-bit little-endian ELF file for a supported processor.
     pub fn open(process: &Process, mapping: &Mapping) -> Result<Self, TargetError> {
-        let open_error = |source| TargetError::OpenMapped { pid: process.pid(), path: mapping.path.clone(), source };
-        let identity = mapping
-            .identity()
-            .ok_or_else(|| open_error(io::Error::new(ErrorKind::InvalidInput, "no file is mapped there")))?;
-        let by_name = process.root().join(mapping.path.strip_prefix("/").unwrap_or(&mapping.path));
-        let file = match open(&by_name) {
-            Ok(file) if identity_of(&file).is_ok_and(|found| found == identity) => file,
-            // Also where the two numbers differ by the nature of the file system (btrfs).
-            _ => open(Path::new(&format!("/proc/{}/map_files/{:x}-{:x}", process.pid(), mapping.start, mapping.end)))
-                .map_err(open_error)?,
-        };
+        let (identity, file) = open_with_identity(process, mapping)?;
         Self::new(mapping.path.clone(), identity, file)
     }
 
@@ -554,6 +544,26 @@ impl Notes {
         }
         Ok(found)
     }
+}
+
+/// Opens the file that is mapped there, whatever it is.
+pub(crate) fn open_mapped(process: &Process, mapping: &Mapping) -> Result<File, TargetError> {
+    Ok(open_with_identity(process, mapping)?.1)
+}
+
+fn open_with_identity(process: &Process, mapping: &Mapping) -> Result<(FileIdentity, File), TargetError> {
+    let open_error = |source| TargetError::OpenMapped { pid: process.pid(), path: mapping.path.clone(), source };
+    let identity = mapping
+        .identity()
+        .ok_or_else(|| open_error(io::Error::new(ErrorKind::InvalidInput, "no file is mapped there")))?;
+    let by_name = process.root().join(mapping.path.strip_prefix("/").unwrap_or(&mapping.path));
+    let file = match open(&by_name) {
+        Ok(file) if identity_of(&file).is_ok_and(|found| found == identity) => file,
+        // Also where the two numbers differ by the nature of the file system (btrfs).
+        _ => open(Path::new(&format!("/proc/{}/map_files/{:x}-{:x}", process.pid(), mapping.start, mapping.end)))
+            .map_err(open_error)?,
+    };
+    Ok((identity, file))
 }
 
 /// Opens for reading without ever waiting, should the name be that of a pipe by now.

@@ -120,6 +120,7 @@ pub(super) fn word(ty: &Type) -> String {
         Type::Enum(name) => format!("enum({name})"),
         Type::Ptr(name) => format!("ptr({name})"),
         Type::NumPtr(_) | Type::PtrPtr | Type::Address => "address".to_owned(),
+        Type::Stack => "stack".to_owned(),
         Type::Array(of, _, n) => format!("{}[{n}]", word(of)),
         Type::Absent => "absent".to_owned(),
     }

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use profinfer_compiler::catalogue::{Catalogue, Template};
 
-use super::calls;
 use super::fields::{FieldText, Fields, common, join};
+use super::{calls, kernel};
 use crate::engine::Description;
 
 /// The whole reference: every engine, every point, every enum.
@@ -23,6 +23,9 @@ pub(super) fn reference(engines: &[Description]) -> String {
         let _ = writeln!(text, "\n## `{}`\n\n{}\n", kind.written, kind.doc);
         table(&mut text, &calls::own(kind));
     }
+    if let Some(kernel) = engines.iter().find_map(|e| e.catalogue.kernel.as_ref()) {
+        of_kernel(&mut text, kernel);
+    }
     for engine in engines {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "\n## {}\n\n{}.", engine.catalogue.engine, engine.catalogue.description);
@@ -39,6 +42,25 @@ pub(super) fn reference(engines: &[Description]) -> String {
         }
     }
     text
+}
+
+/// The points of the kernel, with the enums that their fields have.
+fn of_kernel(text: &mut String, catalogue: &Catalogue) {
+    text.push_str(
+        "\n## The kernel\n\nEvents that no function of the process is probed for. What the thread has open then encloses them.\n",
+    );
+    (0..catalogue.points.len()).for_each(|id| point(text, catalogue, id));
+    for (_, written, doc) in kernel::KINDS {
+        let _ = writeln!(text, "\n### `{written}`\n\n{doc}");
+    }
+    let used: Vec<String> = (0..catalogue.points.len())
+        .flat_map(|id| Fields::of(catalogue, id).own)
+        .filter_map(|f| f.ty.strip_prefix("enum(").map(|name| name.trim_end_matches(')').to_owned()))
+        .collect();
+    for (name, e) in catalogue.enums.iter().filter(|(name, _)| used.contains(name)) {
+        let words: Vec<String> = e.words.keys().map(|w| format!("`{w}`")).collect();
+        let _ = writeln!(text, "\n### enum `{name}`\n\n{}\n\n{}", join(&e.docs), words.join(" "));
+    }
 }
 
 fn point(text: &mut String, catalogue: &Catalogue, id: usize) {

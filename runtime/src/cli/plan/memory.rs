@@ -28,6 +28,11 @@ pub(super) fn of(spec: &MapSpec) -> (u64, u64) {
         // Its pages, some for its head, and a table in which each of its pages stands twice.
         MapKind::Ring => (entries + 4 * PAGE + entries / PAGE * 16, entries + 4 * PAGE + entries / PAGE * 16),
         // Made whole at once.
+        // Each stack has two words before its frames; the kernel has a table of as many places.
+        MapKind::Stacks => (
+            entries.next_power_of_two() * 8 + entries * (value + 24),
+            entries.next_power_of_two() * 8 + entries * (value + 24),
+        ),
         MapKind::LruHash => (buckets + entries * element, buckets + entries * element),
     };
     if spec.swapped { (2 * empty, 2 * full) } else { (empty, full) }
@@ -52,6 +57,7 @@ mod tests {
             MapKind::Hash => kernel::MapSpec::hash("pi_test", key, value, n),
             MapKind::LruHash => kernel::MapSpec::lru_hash("pi_test", key, value, n),
             MapKind::Ring => kernel::MapSpec::ring_buffer("pi_test", n),
+            MapKind::Stacks => kernel::MapSpec::stacks("pi_test", value, n),
         };
         let map = Linux::new().create_map(&made).unwrap();
         let empty = map.kernel_bytes().unwrap();

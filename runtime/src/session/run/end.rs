@@ -11,7 +11,7 @@ use super::show::OVER_LIMIT;
 use super::signals::{Signals, Wake};
 use super::{Run, RunError, Sink};
 use crate::kernel::KernelError;
-use crate::record::{End, Record, Silent};
+use crate::record::{End, Level, Record, Silent};
 use crate::session::instance::Instance;
 use crate::session::watch::Watch;
 
@@ -67,10 +67,30 @@ impl Run<'_> {
                 self.show_plain(table, sink)?;
             }
         }
+        self.about_memory(sink)?;
         let end = self.end(reason, counted)?;
         let losses = !end.dropped.is_empty();
         sink.record(&Record::End(end)).map_err(RunError::Output)?;
         fault.map_or(Ok(losses), |error| Err(error.into()))
+    }
+
+    /// Says what is not to be seen in the tables: stacks that are not whole, memory that was not told apart.
+    fn about_memory(&self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        let seen = self.instances.iter().filter_map(Instance::stacks_seen);
+        let (all, cut) = seen.fold((0, 0), |(all, cut), (a, c)| (all + a, cut + c));
+        if cut > 0 {
+            let text = format!(
+                "{cut} of {all} call stacks ({:.0} %) end before the beginning of their thread: there is code without frame \
+                 pointers in them, and callers may be missing",
+                100.0 * cut as f64 / all as f64
+            );
+            self.say(sink, Level::Warning, "stacks", text)?;
+        }
+        if self.instances.iter().any(Instance::ranges_are_crowded) {
+            let text = "more was mapped than can be told apart: of some of it `file`, `offset` and `tensor` are absent";
+            self.say(sink, Level::Warning, "ranges", text.to_owned())?;
+        }
+        Ok(())
     }
 
     fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
@@ -162,6 +182,10 @@ impl Run<'_> {
         let mut open = 0;
         for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| is_call(p)) {
             open += open_calls(instance, id)?;
+        }
+        for (id, _) in self.plan.points.iter().enumerate().filter(|(_, p)| p.used && p.template == Template::OffCpu) {
+            // Threads that have left the CPU and not come back.
+            open += instance.map(MapId::State(id)).map_or(Ok(0), |map| map.keys().map(|keys| keys.len() as u64))?;
         }
         if let Some(threads) = instance.map(MapId::Threads) {
             threads.for_each(|_, slot| {

@@ -75,7 +75,8 @@ impl Run<'_> {
         }
         let mut rows = Rows::new();
         for part in self.parts(group) {
-            for instance in &self.instances {
+            for instance in &mut self.instances {
+                instance.look_up_stacks()?;
                 let lost = gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Live)?;
                 self.over[table].now += lost;
             }
@@ -102,6 +103,7 @@ impl Run<'_> {
         for part in self.parts(group) {
             for instance in &mut self.instances {
                 let full = instance.swap(part, self.kernel)?;
+                instance.look_up_stacks()?;
                 let lost = gather(&mut rows, part, &self.plan.tables[part], instance, &Source::Full(&full))?;
                 self.over[table].before += lost;
             }
@@ -112,6 +114,8 @@ impl Run<'_> {
     /// Counts the events that were sent since.
     pub(super) fn drain(&mut self) {
         for instance in &mut self.instances {
+            // What cannot be looked up is absent.
+            let _looked_up = instance.look_up_stacks();
             instance.events(|event, facts, layout| {
                 if !self.events.put(event, self.plan, facts, layout) {
                     self.streams.count(event, self.plan, facts, layout);
