@@ -31,8 +31,7 @@ const MAX_KEY_BYTES: u32 = 504;
 const MAX_LIMIT: u64 = 10_000_000;
 
 /// Points that are described in the language's reference and not in an engine description yet.
-pub(crate) const LATER_POINTS: &[&str] =
-    &["tracepoint", "profile", "tensor_copy", "page_fault", "disk_read", "off_cpu"];
+pub(crate) const LATER_POINTS: &[&str] = &["tracepoint", "profile", "page_fault", "disk_read", "off_cpu"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {

@@ -146,9 +146,11 @@ fn run(
     }
     warnings.extend(found);
     told_once(&mut warnings);
+    let mut points = lowering.points;
+    crate::followed::leave_out(&mut points);
     let plan = Plan {
         engine: catalogue.engine.clone(),
-        points: lowering.points,
+        points,
         tables,
         begin,
         end,

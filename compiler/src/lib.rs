@@ -32,6 +32,7 @@ pub mod eval;
 mod events;
 mod faults;
 mod fold;
+mod followed;
 mod joined;
 mod lower;
 pub mod modules;

@@ -33,6 +33,8 @@ pub(crate) struct Lowering<'a> {
     parts: Vec<Option<Parts>>,
     /// What is lowered is done for each part.
     in_parts: bool,
+    /// The point at whose start a text is read.
+    reading_at: Option<PointId>,
 }
 
 impl<'a> Lowering<'a> {
@@ -68,7 +70,7 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         let parts = vec![None; resolver.catalogue().points.len()];
-        Self { resolver, points, parts, in_parts: false }
+        Self { resolver, points, parts, in_parts: false, reading_at: None }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
@@ -168,6 +170,16 @@ impl<'a> Lowering<'a> {
         let pair = |this: &mut Self, ab: &[Typed; 2]| -> Result<Box<[Expr; 2]>, Diagnostic> {
             Ok(Box::new([this.open(&ab[0])?, this.open(&ab[1])?]))
         };
+        // A text is read at its event's start, and may hang on what an enclosing one has read at its own.
+        if let (Some(at), Stage::Open(owner)) = (self.reading_at, e.stage())
+            && owner != at
+        {
+            self.reading_at = None;
+            let value = self.need_for(owner, e).and_then(|()| self.open(e)).map(CaptureValue::Number);
+            self.reading_at = Some(at);
+            let capture = Capture { text: e.to_string(), value: value?, ty: e.ty.clone() };
+            return Ok(Expr::Capture(owner, self.capture(owner, capture)));
+        }
         Ok(match &e.kind {
             Kind::Int(n) => Expr::Const(*n),
             Kind::Bool(b) => Expr::Const(i64::from(*b)),
@@ -378,9 +390,12 @@ impl<'a> Lowering<'a> {
         want: Want,
     ) -> Result<UserExpr, Diagnostic> {
         if e.is_kernel_text() {
-            let owner = e.owner().unwrap_or(point);
+            let owner = if e.is_of(point) { point } else { e.owner().unwrap_or(point) };
             self.need_for(owner, e)?;
-            let (value, len) = self.text(e)?;
+            self.reading_at = Some(owner);
+            let text = self.text(e);
+            self.reading_at = None;
+            let (value, len) = text?;
             let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
             let source = KeySource::Text(owner, i, len);
             let text = self.qualified(&e.to_string(), Some(owner), point);

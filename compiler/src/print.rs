@@ -148,10 +148,9 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     );
     out.lines(
         "stop",
-        p.stops.iter().map(|s| {
-            let at = if s.at_return { "return of " } else { "" };
-            format!("{at}{}{}", s.symbols.join(" or "), if s.optional { " ?" } else { "" })
-        }),
+        p.stops
+            .iter()
+            .map(|s| format!("{}{}{}", s.at.of(), s.symbols.join(" or "), if s.optional { " ?" } else { "" })),
     );
     if let Some(mark) = &p.mark {
         let optional = if mark.site.optional { " ?" } else { "" };

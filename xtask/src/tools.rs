@@ -38,6 +38,14 @@ pub(crate) fn compiler() -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes sure of cmake and a C++ compiler, which one engine is built with.
+pub(crate) fn cmake() -> Result<(), Error> {
+    if answer("cmake", &["--version"]).is_none() || answer("g++", &["--version"]).is_none() {
+        install("cmake", &["cmake", "g++", "make"])?;
+    }
+    Ok(())
+}
+
 /// Makes sure of bpftool, which loads the object files that `profinfer build` writes.
 pub(crate) fn bpftool() -> Result<(), Error> {
     // It is not in the path of everybody.
