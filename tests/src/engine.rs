@@ -131,7 +131,7 @@ pub struct Request {
 /// A running engine, held after loading; ended when dropped.
 #[derive(Debug)]
 pub struct Engine {
-    kind: Kind,
+    kind: Option<Kind>,
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -200,6 +200,15 @@ impl Engine {
             other.args(command.get_args());
             command = other;
         }
+        Engine::start_command(Some(kind), &mut command)
+    }
+
+    /// Starts a driver, of one of the two kinds or another one, by its command and waits until the model is loaded.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn start_command(kind: Option<Kind>, command: &mut Command) -> Engine {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().or_fail(format_args!("{command:?}"));
         let stdin = child.stdin.take().or_fail("stdin of the engine");
@@ -216,8 +225,12 @@ impl Engine {
     }
 
     /// Which one it is.
+    ///
+    /// # Panics
+    /// If it is of neither kind.
+    #[track_caller]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.kind.or_fail("an engine of neither kind")
     }
 
     /// Generates exactly `tokens` tokens from the prompt, computing the whole prompt.
