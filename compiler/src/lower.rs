@@ -227,7 +227,7 @@ impl<'a> Lowering<'a> {
     /// record then. A field of that event is absent as a whole.
     fn is_script_on_enclosing(&self, e: &Typed, owner: PointId, point: PointId) -> bool {
         let turns = matches!(e.kind, Kind::Not(_) | Kind::If(_) | Kind::First(_));
-        owner != point && e.name.is_none() && turns && self.points[point].of_script
+        owner != point && e.name.is_none() && (turns && self.points[point].of_script || asks(e))
     }
 
     /// As [`need`](Self::need), for an expression of the script: faults of the description are told at it.
@@ -328,6 +328,9 @@ impl<'a> Lowering<'a> {
             Kind::Or(ab) => Expr::Or(pair(self, ab)?),
             Kind::Not(a) => Expr::Not(Box::new(self.close(a, point)?)),
             Kind::Neg(a) => Expr::Neg(Box::new(self.close(a, point)?)),
+            Kind::Has(a) if a.ty.is_pointer() => {
+                Expr::Cmp(CmpOp::Ne, Box::new([self.close(a, point)?, Expr::Const(0)]))
+            }
             Kind::Has(a) => Expr::Has(Box::new(self.close(a, point)?)),
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.close(a, point)?), enum_of(&a.ty), p.clone()),
             _ => return Err(cannot(e)),
@@ -531,6 +534,11 @@ fn enum_of(ty: &Type) -> Option<String> {
         Type::Enum(name) => Some(name.clone()),
         _ => None,
     }
+}
+
+/// Whether a script asks in it if something is there: of an enclosing event that is not, it has an answer.
+fn asks(e: &Typed) -> bool {
+    e.name.is_none() && (matches!(e.kind, Kind::Has(_)) || e.children().into_iter().any(asks))
 }
 
 /// Numbers that name things rather than measure them: few distinct values.

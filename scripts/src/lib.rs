@@ -18,6 +18,7 @@ pub const ENGINES: &[Text] = &[Text { path: "engines/ggml.pi", text: include_str
 pub const STD: &[Text] = &[
     Text { path: "std/latency.pi", text: include_str!("../std/latency.pi") },
     Text { path: "std/parts.pi", text: include_str!("../std/parts.pi") },
+    Text { path: "std/cuda.pi", text: include_str!("../std/cuda.pi") },
 ];
 
 /// Stock scripts.
@@ -27,6 +28,7 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "tokens.pi", text: include_str!("../tokens.pi") },
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
+    Text { path: "offload.pi", text: include_str!("../offload.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
 ];

@@ -104,9 +104,12 @@ impl Offload {
     }
 }
 
-/// Compiles the driver in a folder.
+/// Compiles the driver in a folder: the program that is run.
+///
+/// # Panics
+/// If there is no compiler, or it refuses.
 #[track_caller]
-fn driver(cache: &Cache, folder: &Path) -> PathBuf {
+pub fn driver(cache: &Cache, folder: &Path) -> PathBuf {
     let (fetched, made) = (cache.llama_cpp(), folder.join("generate"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/generate.c");
     let mut gcc = Command::new("gcc");

@@ -340,7 +340,7 @@ impl Emit<'_> {
         if !self.target.has(of) {
             return self.absent();
         }
-        if self.plan.points[point].called.is_some() {
+        if self.looks_for(point, of) {
             return self.enclosing_word(of, at);
         }
         let base = self.layout.points[of].in_slot;
