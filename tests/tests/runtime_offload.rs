@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use profinfer_tests::engine::Model;
 use profinfer_tests::lab::Lab;
 use profinfer_tests::offload::{Offload, Split};
-use profinfer_tests::profinfer::{Profinfer, Table, text, whole};
+use profinfer_tests::profinfer::{Profinfer, Table, number, stock, text, whole};
 use profinfer_tests::tracefs::{Probe, Watch};
 
 const TOKENS: u64 = 5;
@@ -211,4 +211,48 @@ fn engine_llama_cpp_both_sides_are_told_apart() {
     let ops = report.table("ops");
     let time = |pid: u32| whole(ops.row_of("pid", u64::from(pid)), "t");
     assert!(time(server) > 0 && time(engine) > 0, "{ops:?}");
+}
+
+/// `offload.pi`: all time is accounted for once, to the nanosecond, and the server's side is told apart.
+#[test]
+fn engine_llama_cpp_the_stock_script_adds_up() {
+    let lab = Lab::new();
+    let mut offload = Offload::start(lab.cache(), Model::Dense, Split::Half);
+    let (engine, server) = (offload.engine.pid(), offload.server_pid());
+    let (script, pid, other) = (stock("offload.pi"), engine.to_string(), server.to_string());
+    let arguments = [&*script.to_string_lossy(), "--pid", &pid, "--pid", &other, "--format", "json"].map(str::to_owned);
+    let running = Profinfer::start_attached(arguments);
+    offload.engine.generate(TOKENS);
+    let report = running.interrupt();
+    report.succeeded();
+    let steps = report.table("steps");
+    let step = steps.only();
+    assert_eq!((whole(step, "pid"), whole(step, "steps")), (u64::from(engine), DECODES));
+    assert_eq!((number(step, "splits"), number(step, "copies")), (2.0, 7.0));
+    let time = report.table("time");
+    let inside: u64 = time
+        .rows
+        .iter()
+        .filter(|row| !text(row, "what").ends_with("between steps"))
+        .map(|row| whole(row, "total"))
+        .sum();
+    assert_eq!(inside, whole(step, "time"), "{time:?}");
+    let told: Vec<String> = time.rows.iter().map(|row| text(row, "what")).collect();
+    for what in [
+        "computing on CPU",
+        "copies CPU to RPC0",
+        "submitting to RPC0 (its work: not visible)",
+        "waiting for RPC0",
+        "waiting for RPC0 between steps",
+        "(the rest of the step)",
+    ] {
+        assert!(told.iter().any(|t| t == what), "no {what:?} in {told:?}");
+    }
+    let backends = report.table("backends");
+    let served = report.table("served");
+    let served = served.only();
+    assert_eq!(whole(served, "pid"), u64::from(server));
+    // The prompt's graph has as many nodes as each of the others.
+    assert_eq!(whole(served, "nodes") * DECODES, whole(backends.row("backend", "RPC0"), "nodes") * TOKENS);
+    assert!(report.table("on_cpu").rows.iter().all(|row| whole(row, "pid") == u64::from(engine)));
 }

@@ -122,3 +122,6 @@ fn each(code: &[(u64, &[u8])], wanted: &[u8], mut found: impl FnMut(u64, i64)) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
