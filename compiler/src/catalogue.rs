@@ -162,6 +162,8 @@ pub struct Point {
     pub state_by: Vec<ast::Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<ast::Expr>,
+    /// What does not satisfy it when it ends is no event.
+    pub only_return: Option<ast::Expr>,
     /// Where an open event goes over from work to waiting.
     pub mark: Option<Mark>,
     /// The number of a thread in its team, and how many there are, where each has an event of its own.
@@ -203,6 +205,7 @@ impl Point {
             stops: Vec::new(),
             state_by: Vec::new(),
             only: None,
+            only_return: None,
             mark: None,
             team: None,
             each: Vec::new(),
@@ -510,6 +513,13 @@ impl Catalogue {
                 }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
+                ast::PointStmtKind::OnlyReturn(cond) => {
+                    if template != Template::Span {
+                        return Err(Diagnostic::error("PI0210", "`only return` is for the template `span`")
+                            .at(stmt.span, format!("in a point of the template `{}`", template.word())));
+                    }
+                    point.only_return = Some(cond.clone());
+                }
                 ast::PointStmtKind::Each { row, rows, columns } => {
                     point.each = [(row.clone(), rows.clone())].into_iter().chain(columns.clone()).collect();
                 }

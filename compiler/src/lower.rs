@@ -53,6 +53,7 @@ impl<'a> Lowering<'a> {
                 stops: p.stops.clone(),
                 state_by: Vec::new(),
                 only: None,
+                only_return: None,
                 mark: None,
                 team: None,
                 each: None,
@@ -89,6 +90,10 @@ impl<'a> Lowering<'a> {
         if let Some(only) = &info.only {
             let only = self.resolver.condition(only, inside)?;
             self.points[id].only = Some(self.open(&only)?);
+        }
+        if let Some(only) = &info.only_return {
+            let only = self.resolver.condition(only, inside)?;
+            self.points[id].only_return = Some(self.close(&only, id)?);
         }
         if let Some([number, size]) = &info.team {
             let of = self.resolver.expr(number, inside, None)?;
@@ -227,7 +232,7 @@ impl<'a> Lowering<'a> {
     /// record then. A field of that event is absent as a whole.
     fn is_script_on_enclosing(&self, e: &Typed, owner: PointId, point: PointId) -> bool {
         let turns = matches!(e.kind, Kind::Not(_) | Kind::If(_) | Kind::First(_));
-        owner != point && e.name.is_none() && (turns && self.points[point].of_script || asks(e))
+        owner != point && e.name.is_none() && if self.points[point].of_script { turns } else { asks(e) }
     }
 
     /// As [`need`](Self::need), for an expression of the script: faults of the description are told at it.

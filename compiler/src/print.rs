@@ -162,6 +162,9 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     if let Some(only) = &p.only {
         out.line("only", &kernel(only));
     }
+    if let Some(only) = &p.only_return {
+        out.line("only if", &format!("{} at its end", kernel(only)));
+    }
     if let Some(size) = &p.team {
         out.line("team", &format!("{} threads, each with an event of its own", kernel(size)));
     }

@@ -268,6 +268,7 @@ impl Printer {
                 format!("state by {}", keys.iter().map(|k| self.expr(k)).collect::<Vec<_>>().join(", "))
             }
             PointStmtKind::Only(condition) => format!("only {}", self.expr(condition)),
+            PointStmtKind::OnlyReturn(condition) => format!("only return {}", self.expr(condition)),
             PointStmtKind::Each { row, rows, columns: None } => format!("each ({} < {})", row.node, self.expr(rows)),
             PointStmtKind::Each { row, rows, columns: Some((column, columns)) } => {
                 let (rows, columns) = (self.expr(rows), self.expr(columns));

@@ -145,6 +145,8 @@ pub enum PointStmtKind {
     StateBy(Vec<Expr>),
     /// `only (p.ith = 0)`: hits that do not satisfy it are left at once.
     Only(Expr),
+    /// `only return (returned(bool))`: what ends otherwise is no event.
+    OnlyReturn(Expr),
     /// `each (row < N, rank < M)`: an event for every element of a matrix of N rows and M columns; `each (row < N)`: an
     /// event for every row.
     Each {

@@ -31,7 +31,13 @@ impl Builder<'_> {
                 PointStmtKind::Stop { at, symbols, optional }
             }
             Rule::state_by => PointStmtKind::StateBy(children(node).map(|n| self.expr(n)).collect::<Option<_>>()?),
-            Rule::only => PointStmtKind::Only(self.expr(children(node).next()?)?),
+            Rule::only => {
+                let mut parts = children(node);
+                match parts.next()? {
+                    word if word.as_rule() == Rule::kw_return => PointStmtKind::OnlyReturn(self.expr(parts.next()?)?),
+                    condition => PointStmtKind::Only(self.expr(condition)?),
+                }
+            }
             Rule::each => {
                 let mut parts = children(node);
                 PointStmtKind::Each {

@@ -214,10 +214,17 @@ impl Emit<'_> {
         }
         self.asm.jump_if(Jump::Ne, R0, R1, end);
         self.now();
+        let over = self.asm.label();
+        if let Some(only) = &self.plan.points[point].only_return {
+            let nullable = self.number(only, point, Phase::Close);
+            self.truth(nullable);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, over);
+        }
         match self.plan.points[point].each {
             Some([number, _]) => self.close_rows(point, number),
             None => self.close_record(point),
         }
+        self.asm.place(over);
         self.asm.store_imm(RECORD, record::START, 0);
         if step {
             self.steps(-1);

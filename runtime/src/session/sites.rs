@@ -91,6 +91,7 @@ impl Target {
             p.used
                 && p.stops.iter().any(|stop| stop.at == Edge::Behind && stop.symbols == start.symbols)
                 && !find_behind_calls(&files, &start.symbols).is_ok_and(|found| !found.is_empty())
+                || p.used && p.only_return.is_some() && goes_on(&files, p, start)
         };
         let starts: Vec<Vec<bool>> = plan
             .points
@@ -209,6 +210,16 @@ impl Target {
     pub fn engine_path(&self) -> PathBuf {
         self.files.engine().path().to_owned()
     }
+}
+
+/// Whether what a start's function returns is not known where it ends, since it goes on in another one.
+fn goes_on(files: &Files, point: &Point, start: &Start) -> bool {
+    let is_followed = point.stops.iter().any(|stop| stop.at == Edge::Behind && stop.symbols == start.symbols);
+    let mut functions = start.symbols.iter().flat_map(|symbol| files.functions(symbol));
+    !is_followed
+        && functions.any(|(module, function)| {
+            module.return_sites(&function).is_ok_and(|sites| sites.iter().any(|site| site.goes_on))
+        })
 }
 
 /// The instructions behind the calls of the first of these functions that any of the engine's files has.
