@@ -88,6 +88,11 @@ impl Cache {
         self.root.join(format!("node-llama-cpp-{NODE_LLAMA_CPP}"))
     }
 
+    /// Folder that holds `node_modules` with `node-llama-cpp` and its build for Vulkan.
+    pub fn node_llama_cpp_vulkan(&self) -> PathBuf {
+        self.root.join(format!("node-llama-cpp-vulkan-{NODE_LLAMA_CPP}"))
+    }
+
     /// Folder of the node that is fetched where the machine has none that is recent enough.
     pub fn nodejs_folder(&self) -> PathBuf {
         self.root.join(format!("nodejs-{NODEJS}"))

