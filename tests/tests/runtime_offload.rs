@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use profinfer_tests::engine::Model;
+use profinfer_tests::OrFail;
+use profinfer_tests::engine::{Engine, Model};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::offload::{Offload, Split};
 use profinfer_tests::profinfer::{Profinfer, Table, number, stock, text, whole};
@@ -36,14 +37,17 @@ fn pairs<const N: usize>(pairs: [(&str, u64); N]) -> BTreeMap<String, u64> {
     pairs.into_iter().map(|(name, n)| (name.to_owned(), n)).collect()
 }
 
+/// Two numbers by name.
+type Pairs = BTreeMap<String, (u64, u64)>;
+
 /// What the kernel sees of one generation: for each backend (as an address) its splits and their nodes, and the copies with
 /// the bytes of what is copied, by the name of the copy.
-fn seen(engine: &mut profinfer_tests::engine::Engine) -> (BTreeMap<String, (u64, u64)>, BTreeMap<String, (u64, u64)>) {
+fn seen(engine: &mut Engine) -> (Pairs, Pairs) {
     let watch = Watch::new(engine.pid(), &[SPLIT, COPY]);
     engine.generate(TOKENS);
     let (mut splits, mut copies) = (BTreeMap::<_, (u64, u64)>::new(), BTreeMap::<_, (u64, u64)>::new());
     for hit in watch.hits() {
-        let number = |name: &str| hit.fields[name].parse::<u64>().unwrap();
+        let number = |name: &str| hit.fields[name].parse::<u64>().or_fail(format_args!("{name} of {hit:?}"));
         if hit.probe == 0 {
             let split = splits.entry(hit.fields["backend"].clone()).or_default();
             (split.0, split.1) = (split.0 + 1, split.1 + number("nodes"));
