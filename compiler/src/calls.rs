@@ -6,6 +6,7 @@ use profinfer_lang::ast::{self, ExprKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
+use crate::catalogue::Template;
 use crate::columns::may_be_absent;
 use crate::events::not_alone;
 use crate::faults::{HelpNear, consequence, is_consequence, mismatch, not_yet, told_at, told_within};
@@ -13,7 +14,7 @@ use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
 use crate::ratio;
 use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
-use crate::typed::{Accum, AccumHow, Kind, Part, PartHow, Place, Series, SeriesHow, Stage, Typed};
+use crate::typed::{Accum, AccumHow, CallValue, Kind, Part, PartHow, Place, Series, SeriesHow, Stage, Typed};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
 /// A call as written, and where.
@@ -105,6 +106,14 @@ impl Resolver<'_> {
                     )
                 })
             }
+            ("returned", [of]) if scope.inside => match (&of.value.kind, scope.point) {
+                (ExprKind::Name(word), Some(point)) if self.catalogue().points[point].template == Template::Span => {
+                    let mem = Mem::of_word(word).ok_or_else(|| call.wrong("returned(i32)"))?;
+                    let ty = if word == "bool" { Type::Bool } else { Type::Int };
+                    call.value(Kind::Call(point, CallValue::Returned(mem)), ty)
+                }
+                _ => Err(call.wrong("returned(i32), in a point of the template `span`")),
+            },
             ("until_mark", []) if scope.inside => match scope.point {
                 Some(point) if self.catalogue().points[point].mark.is_some() => {
                     call.value(Kind::UntilMark(point), Type::Duration)

@@ -223,6 +223,8 @@ pub struct Point {
     pub state_by: Vec<ast::Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<ast::Expr>,
+    /// What does not satisfy it when it ends is no event.
+    pub only_return: Option<ast::Expr>,
     /// Where an open event goes over from work to waiting.
     pub mark: Option<Mark>,
     /// The number of a thread in its team, and how many there are, where each has an event of its own.
@@ -264,6 +266,7 @@ impl Point {
             stops: Vec::new(),
             state_by: Vec::new(),
             only: None,
+            only_return: None,
             mark: None,
             team: None,
             each: Vec::new(),
@@ -350,13 +353,16 @@ pub struct Arg {
     pub position: usize,
 }
 
-/// A function at whose entry or return instructions an open event ends.
+/// Starts at most of a point that is followed to behind the calls of one.
+const MAX_FOLLOWED: usize = 8;
+
+/// A function at which an open event ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stop {
     /// Symbols; the first that the target has is taken.
     pub symbols: Vec<String>,
-    /// At its return instructions.
-    pub at_return: bool,
+    /// Where in it.
+    pub at: ast::Edge,
     /// The point works without it.
     pub optional: bool,
 }
@@ -562,8 +568,12 @@ impl Catalogue {
                         .collect::<Result<Vec<_>, Diagnostic>>()?;
                     point.starts.push(Start { symbols: texts(symbols), args, optional: *optional });
                 }
-                ast::PointStmtKind::Stop { at_return, symbols, optional } => {
-                    point.stops.push(Stop { symbols: texts(symbols), at_return: *at_return, optional: *optional });
+                ast::PointStmtKind::Stop { at, symbols, optional } => {
+                    if *at == ast::Edge::Behind && template != Template::Span {
+                        return Err(Diagnostic::error("PI0210", "`stop behind` is for the template `span`")
+                            .at(stmt.span, format!("in a point of the template `{}`", template.word())));
+                    }
+                    point.stops.push(Stop { symbols: texts(symbols), at: *at, optional: *optional });
                 }
                 ast::PointStmtKind::Mark { symbols, optional, reason } => {
                     of_sequences("mark", template, stmt.span)?;
@@ -576,6 +586,13 @@ impl Catalogue {
                 }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
+                ast::PointStmtKind::OnlyReturn(cond) => {
+                    if template != Template::Span {
+                        return Err(Diagnostic::error("PI0210", "`only return` is for the template `span`")
+                            .at(stmt.span, format!("in a point of the template `{}`", template.word())));
+                    }
+                    point.only_return = Some(cond.clone());
+                }
                 ast::PointStmtKind::Each { row, rows, columns } => {
                     point.each = [(row.clone(), rows.clone())].into_iter().chain(columns.clone()).collect();
                 }
@@ -622,6 +639,20 @@ impl Catalogue {
                 }
                 ast::PointStmtKind::Silent(reason) => point.silent = Some(reason.node.clone()),
             }
+        }
+        let followed =
+            |stop: &&Stop| stop.at == ast::Edge::Behind && !point.starts.iter().any(|s| s.symbols == stop.symbols);
+        if let Some(stop) = point.stops.iter().find(followed) {
+            return Err(Diagnostic::error(
+                "PI0210",
+                format!("`{}` does not begin at {}", point.name, stop.symbols.join(" or ")),
+            )
+            .at(p.name.span, "an event ends behind the calls of a function at which it begins")
+            .help("write the same functions behind `start` and `stop behind`"));
+        }
+        if point.starts.len() > MAX_FOLLOWED && point.stops.iter().any(|stop| stop.at == ast::Edge::Behind) {
+            return Err(Diagnostic::error("PI0210", format!("`{}` has more than {MAX_FOLLOWED} starts", point.name))
+                .at(p.name.span, "too many for a point with `stop behind`"));
         }
         let fits = match template {
             Template::Rows => point.each.len() == 2,

@@ -14,7 +14,7 @@ use crate::aggs;
 use crate::catalogue::Template;
 use crate::columns::{Collected, Columns};
 use crate::compile::{DEFAULT_LIMIT, last_word};
-use crate::faults::{HelpNear, consequence, near, not_yet, told_at, twice};
+use crate::faults::{HelpNear, consequence, near, told_at, twice};
 use crate::joined::{ColumnNames, Draft};
 use crate::kernel;
 use crate::lower::{Lowering, Want};
@@ -31,9 +31,6 @@ use crate::variants::variant;
 const MAX_KEY_BYTES: u32 = 504;
 /// Rows a table may have at most.
 const MAX_LIMIT: u64 = 10_000_000;
-
-/// Points that are described in the language's reference and not in an engine description yet.
-pub(crate) const LATER_POINTS: &[&str] = &["tensor_copy"];
 
 /// Gathers what clauses come to.
 pub(crate) struct Clauses<'a> {
@@ -530,19 +527,12 @@ pub(crate) fn point(resolver: &Resolver<'_>, at: &ast::At) -> Result<PointId, Di
     if resolver.broken.contains(&name) || resolver.broken.contains(module) {
         return Err(consequence(at.path.span));
     }
-    if LATER_POINTS.contains(&name.as_str()) {
-        return Err(not_yet(&format!("the point `{name}`"), at.path.span));
-    }
     let of_kernel = kernel::names(catalogue);
     let names = catalogue.points.iter().map(|p| p.name.as_str()).chain(resolver.probes.keys().map(String::as_str));
     let listed: Vec<_> = names.clone().collect();
     Err(Diagnostic::error("PI0201", format!("no point is called `{name}`"))
         .at(at.path.span, "unknown point")
-        .help_near(
-            &name,
-            names.chain(of_kernel).chain(LATER_POINTS.iter().copied()),
-            &format!("points: {}", listed.join(" ")),
-        ))
+        .help_near(&name, names.chain(of_kernel), &format!("points: {}", listed.join(" "))))
 }
 
 /// Whether the rows of two groups can stand in one table and be added up.

@@ -10,7 +10,7 @@ use profinfer_lang::source::SourceMap;
 use crate::added::{self, CALLS};
 use crate::aggs;
 use crate::catalogue::Catalogue;
-use crate::clauses::{Clauses, LATER_POINTS};
+use crate::clauses::Clauses;
 use crate::described;
 use crate::faults::{is_consequence, twice};
 use crate::joined;
@@ -149,9 +149,11 @@ fn run(
     }
     warnings.extend(found);
     told_once(&mut warnings);
+    let mut points = lowering.points;
+    crate::followed::leave_out(&mut points);
     let plan = Plan {
         engine: catalogue.engine.clone(),
-        points: lowering.points,
+        points,
         tables,
         begin,
         end,
@@ -265,7 +267,7 @@ fn stands_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
         return Some(twice(word, name.span).note(first.name.span, "the first one"));
     }
     let word = last_word(word);
-    let is_point = [LATER_POINTS, &CALLS, &MADE].iter().any(|w| w.contains(&word))
+    let is_point = [&CALLS[..], &MADE[..]].iter().any(|w| w.contains(&word))
         || kernel::names(resolver.catalogue()).any(|name| name == word)
         || resolver.catalogue().point(word).is_some();
     is_point.then(|| {

@@ -33,6 +33,7 @@ pub mod eval;
 mod events;
 mod faults;
 mod fold;
+mod followed;
 mod joined;
 pub mod kernel;
 mod lower;

@@ -35,6 +35,8 @@ pub(crate) struct Lowering<'a> {
     in_parts: bool,
     /// What is lowered only tells contexts apart.
     aside: bool,
+    /// The point at whose start a text is read.
+    reading_at: Option<PointId>,
 }
 
 impl<'a> Lowering<'a> {
@@ -54,6 +56,7 @@ impl<'a> Lowering<'a> {
                 stops: p.stops.clone(),
                 state_by: Vec::new(),
                 only: None,
+                only_return: None,
                 mark: None,
                 team: None,
                 each: None,
@@ -71,7 +74,7 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         let parts = vec![None; resolver.catalogue().points.len()];
-        Self { resolver, points, parts, in_parts: false, aside: false }
+        Self { resolver, points, parts, in_parts: false, aside: false, reading_at: None }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
@@ -91,6 +94,10 @@ impl<'a> Lowering<'a> {
         if let Some(only) = &info.only {
             let only = self.resolver.condition(only, inside)?;
             self.points[id].only = Some(self.open(&only)?);
+        }
+        if let Some(only) = &info.only_return {
+            let only = self.resolver.condition(only, inside)?;
+            self.points[id].only_return = Some(self.close(&only, id)?);
         }
         if let Some([number, size]) = &info.team {
             let of = self.resolver.expr(number, inside, None)?;
@@ -185,6 +192,16 @@ impl<'a> Lowering<'a> {
         let pair = |this: &mut Self, ab: &[Typed; 2]| -> Result<Box<[Expr; 2]>, Diagnostic> {
             Ok(Box::new([this.open(&ab[0])?, this.open(&ab[1])?]))
         };
+        // A text is read at its event's start, and may hang on what an enclosing one has read at its own.
+        if let (Some(at), Stage::Open(owner)) = (self.reading_at, e.stage())
+            && owner != at
+        {
+            self.reading_at = None;
+            let value = self.need_for(owner, e).and_then(|()| self.open(e)).map(CaptureValue::Number);
+            self.reading_at = Some(at);
+            let capture = Capture { text: e.to_string(), value: value?, ty: e.ty.clone() };
+            return Ok(Expr::Capture(owner, self.capture(owner, capture)));
+        }
         Ok(match &e.kind {
             Kind::Int(n) => Expr::Const(*n),
             Kind::Bool(b) => Expr::Const(i64::from(*b)),
@@ -233,7 +250,7 @@ impl<'a> Lowering<'a> {
     /// record then. A field of that event is absent as a whole.
     fn is_script_on_enclosing(&self, e: &Typed, owner: PointId, point: PointId) -> bool {
         let turns = matches!(e.kind, Kind::Not(_) | Kind::If(_) | Kind::First(_));
-        owner != point && e.name.is_none() && turns && self.points[point].of_script
+        owner != point && e.name.is_none() && if self.points[point].of_script { turns } else { asks(e) }
     }
 
     /// As [`need`](Self::need), for an expression of the script: faults of the description are told at it.
@@ -334,6 +351,9 @@ impl<'a> Lowering<'a> {
             Kind::Or(ab) => Expr::Or(pair(self, ab)?),
             Kind::Not(a) => Expr::Not(Box::new(self.close(a, point)?)),
             Kind::Neg(a) => Expr::Neg(Box::new(self.close(a, point)?)),
+            Kind::Has(a) if a.ty.is_pointer() => {
+                Expr::Cmp(CmpOp::Ne, Box::new([self.close(a, point)?, Expr::Const(0)]))
+            }
             Kind::Has(a) => Expr::Has(Box::new(self.close(a, point)?)),
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.close(a, point)?), enum_of(&a.ty), p.clone()),
             _ => return Err(cannot(e)),
@@ -399,9 +419,12 @@ impl<'a> Lowering<'a> {
         want: Want,
     ) -> Result<UserExpr, Diagnostic> {
         if e.is_kernel_text() {
-            let owner = e.owner().unwrap_or(point);
+            let owner = if e.is_of(point) { point } else { e.owner().unwrap_or(point) };
             self.need_for(owner, e)?;
-            let (value, len) = self.text(e)?;
+            self.reading_at = Some(owner);
+            let text = self.text(e);
+            self.reading_at = None;
+            let (value, len) = text?;
             let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
             let source = KeySource::Text(owner, i, len);
             let text = self.qualified(&e.to_string(), Some(owner), point);
@@ -537,6 +560,11 @@ fn enum_of(ty: &Type) -> Option<String> {
         Type::Enum(name) => Some(name.clone()),
         _ => None,
     }
+}
+
+/// Whether a script asks in it if something is there: of an enclosing event that is not, it has an answer.
+fn asks(e: &Typed) -> bool {
+    e.name.is_none() && (matches!(e.kind, Kind::Has(_)) || e.children().into_iter().any(asks))
 }
 
 /// Numbers that name things rather than measure them: few distinct values.

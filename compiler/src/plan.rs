@@ -58,6 +58,8 @@ pub struct Point {
     pub state_by: Vec<Expr>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<Expr>,
+    /// What does not satisfy it when it ends is no event.
+    pub only_return: Option<Expr>,
     /// Where an open event goes over from work to waiting, where a script asks for it.
     pub mark: Option<Mark>,
     /// How many threads have a part each, where each has an event of its own; its number is the last of `state_by`.

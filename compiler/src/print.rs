@@ -149,10 +149,9 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     );
     out.lines(
         "stop",
-        p.stops.iter().map(|s| {
-            let at = if s.at_return { "return of " } else { "" };
-            format!("{at}{}{}", s.symbols.join(" or "), if s.optional { " ?" } else { "" })
-        }),
+        p.stops
+            .iter()
+            .map(|s| format!("{}{}{}", s.at.of(), s.symbols.join(" or "), if s.optional { " ?" } else { "" })),
     );
     if let Some(mark) = &p.mark {
         let optional = if mark.site.optional { " ?" } else { "" };
@@ -163,6 +162,9 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     }
     if let Some(only) = &p.only {
         out.line("only", &kernel(only));
+    }
+    if let Some(only) = &p.only_return {
+        out.line("only if", &format!("{} at its end", kernel(only)));
     }
     if let Some(size) = &p.team {
         out.line("team", &format!("{} threads, each with an event of its own", kernel(size)));

@@ -470,6 +470,12 @@ impl Typed {
         }
     }
 
+    /// Whether one of its leaves belongs to the point.
+    pub fn is_of(&self, point: PointId) -> bool {
+        let children = self.children();
+        if children.is_empty() { self.owner() == Some(point) } else { children.into_iter().any(|e| e.is_of(point)) }
+    }
+
     /// The point whose arguments its leaves belong to, if it has one.
     pub fn owner(&self) -> Option<PointId> {
         match &self.kind {

@@ -95,7 +95,9 @@ fn each(item: &ItemKind, f: &mut dyn FnMut(&Expr)) {
 fn of_statement(kind: &PointStmtKind) -> Vec<Expr> {
     match kind {
         PointStmtKind::StateBy(keys) => keys.clone(),
-        PointStmtKind::Only(e) | PointStmtKind::Check { condition: e, .. } => vec![e.clone()],
+        PointStmtKind::Only(e) | PointStmtKind::OnlyReturn(e) | PointStmtKind::Check { condition: e, .. } => {
+            vec![e.clone()]
+        }
         PointStmtKind::Each { rows, columns, .. } => {
             std::iter::once(rows).chain(columns.iter().map(|(_, number)| number)).cloned().collect()
         }

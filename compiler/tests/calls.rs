@@ -80,6 +80,20 @@ fn an_engine_is_needed_for_what_encloses_the_call() {
     }
 }
 
+/// Whether there is something of an enclosing event has an answer also where there is no such event.
+#[test]
+fn what_an_enclosing_event_has_can_be_asked_without_one() {
+    for (e, expected) in [
+        ("has(llama_ubatch.phase)", "Number(Has(Capture("),
+        ("(not has(llama_ubatch.phase))", "Number(Not(Has(Capture("),
+        ("has(ggml_sched.sched)", "Number(Cmp(Ne, [Capture("),
+    ] {
+        let plan = plan(&format!("on backend_wait < count() by k = {e} >"));
+        let key = format!("{:?}", plan.tables[0].key[0].source);
+        assert!(key.starts_with(expected), "{e}: {key}");
+    }
+}
+
 /// What holds of an enclosing event holds of none where there is none, and that is a value.
 #[test]
 fn where_nothing_encloses_a_call_conditions_are_false() {

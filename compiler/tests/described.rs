@@ -101,6 +101,35 @@ fn parts_and_rows_stand_where_they_can() {
     }
 }
 
+/// Where an event ends, and which ends make it one.
+#[test]
+fn ends_stand_where_they_can() {
+    for (from, to) in [
+        // In a sequence.
+        ("  stop \"ggml_threadpool_free\"?\n", "  stop behind \"ggml_threadpool_free\"?\n"),
+        // Of what it does not begin at.
+        ("  stop behind \"ggml_backend_synchronize\"\n", "  stop behind \"ggml_synchronize\"\n"),
+        ("  only (p.ith = 0)\n", "  only return (p.ith = 0)\n"),
+    ] {
+        let text = profinfer_scripts::ENGINES[0].text;
+        assert!(text.contains(from), "ggml.pi has {from:?}");
+        let (faults, _) = common::describe("altered.pi", &text.replacen(from, to, 1)).expect_err(to);
+        assert_eq!(faults[0].code, "PI0210", "{to}");
+    }
+    let starts = "  start \"a\" (b: ptr(ggml_backend))?\n".repeat(8);
+    let many = format!("point backend_wait : span {{\n{starts}");
+    let text = profinfer_scripts::ENGINES[0].text.replacen("point backend_wait : span {\n", &many, 1);
+    let (faults, _) = common::describe("altered.pi", &text).expect_err("nine starts");
+    assert_eq!((faults.len(), faults[0].code), (1, "PI0210"));
+    let returned = "(not has(target) or returned(bool))\n";
+    for (to, expected) in
+        [("(returned())\n", ("PI0206", "returned")), ("(returned(ggml_type))\n", ("PI0306", "returned(ggml_type)"))]
+    {
+        let (text, faults) = altered(returned, to);
+        assert_eq!(told(&text, &faults), [expected], "{to}");
+    }
+}
+
 #[test]
 fn a_circle_is_told_once() {
     let (text, faults) = altered("  let nth = p.nth\n", "  let nth = a\n  let a = b\n  let b = c + 1\n  let c = a\n");

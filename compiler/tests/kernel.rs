@@ -36,7 +36,17 @@ fn what_the_thread_has_open_encloses_them() {
         compile("on off_cpu(reason = preempted) < count() by op, ith, phase, llama_decode.context >").compiled().plan;
     assert!(plan.needs_engine());
     let within: Vec<&str> = kernel_points(&plan)[0].within.iter().map(|p| plan.points[*p].name.as_str()).collect();
-    assert_eq!(within, ["ggml_op", "ggml_graph", "llama_ubatch", "llama_decode", "ggml_work"]);
+    let expected = [
+        "ggml_op",
+        "tensor_copy",
+        "backend_wait",
+        "ggml_graph",
+        "ggml_sched",
+        "llama_ubatch",
+        "llama_decode",
+        "ggml_work",
+    ];
+    assert_eq!(within, expected);
     let used: Vec<&str> = plan.points.iter().filter(|p| p.used).map(|p| p.name.as_str()).collect();
     assert_eq!(used, ["ggml_op", "ggml_work", "ggml_graph", "llama_ubatch", "llama_decode", "off_cpu"]);
 }

@@ -8,7 +8,7 @@ mod pattern;
 
 pub use clause::{Body, Clause, ClauseHead, Column, Group, GroupKind, ShowOption};
 pub use define::{AggDef, FnDef, Import, ImportPath, Let, Param, ProbeDef, TypeRef};
-pub use engine::{Engine, EnumDef, EnumVariant, PointDef, PointStmt, PointStmtKind, StructDef, StructField};
+pub use engine::{Edge, Engine, EnumDef, EnumVariant, PointDef, PointStmt, PointStmtKind, StructDef, StructField};
 pub use expr::{BinaryOp, CallArg, Expr, ExprKind, Number, UnaryOp, Unit};
 pub use pattern::{At, AtArg, Pattern, PatternAlt, PatternKind};
 

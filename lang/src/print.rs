@@ -261,14 +261,14 @@ impl Printer {
                 let reason = reason.as_ref().map_or(String::new(), |r| format!(" {:?}", r.node));
                 format!("mark {}{}{reason}", strings(symbols), maybe(optional))
             }
-            PointStmtKind::Stop { at_return, symbols, optional } => {
-                let at_return = if *at_return { "return " } else { "" };
-                format!("stop {at_return}{}{}", strings(symbols), maybe(optional))
+            PointStmtKind::Stop { at, symbols, optional } => {
+                format!("stop {}{}{}", at.word(), strings(symbols), maybe(optional))
             }
             PointStmtKind::StateBy(keys) => {
                 format!("state by {}", keys.iter().map(|k| self.expr(k)).collect::<Vec<_>>().join(", "))
             }
             PointStmtKind::Only(condition) => format!("only {}", self.expr(condition)),
+            PointStmtKind::OnlyReturn(condition) => format!("only return {}", self.expr(condition)),
             PointStmtKind::Each { row, rows, columns: None } => format!("each ({} < {})", row.node, self.expr(rows)),
             PointStmtKind::Each { row, rows, columns: Some((column, columns)) } => {
                 let (rows, columns) = (self.expr(rows), self.expr(columns));

@@ -18,7 +18,7 @@ const INDENT: usize = 6;
 /// What a program does, its sites and its code.
 pub fn program(program: &Program, object: &Object, plan: &Plan) -> String {
     let mut text = String::new();
-    let at = if program.site.at_return { "return of " } else { "" };
+    let at = program.site.at.of();
     let symbols = program.site.symbols.join(" or ");
     // Writing into a string cannot fail.
     let _ = writeln!(text, "; {}", actions(program, plan));

@@ -3,6 +3,7 @@
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{Expr, OutKey, Plan, Point, SlotHow, Table, UserExpr};
 use profinfer_compiler::typed::PointId;
+use profinfer_lang::ast::Edge;
 
 use crate::asm::{BuildError, Code};
 use crate::emit::{CHECK_SAMPLES, Emit, RANGED, SERIES_KEY, SERIES_VALUE};
@@ -78,8 +79,8 @@ pub struct Program {
 pub struct SiteSpec {
     /// Symbols; the first that the target has is taken.
     pub symbols: Vec<String>,
-    /// At its return instructions, else at its entry.
-    pub at_return: bool,
+    /// Where in them.
+    pub at: Edge,
     /// Bit n: integer argument n is read.
     pub args_used: u8,
     /// The stack pointer has to be that of the entry.
@@ -148,7 +149,7 @@ impl Object {
             let mut emit = match site.kernel {
                 // A thread that leaves the CPU is looked at beside one that comes back, whoever they belong to.
                 true => Emit::of_kernel(plan, &layout, target, !actions.iter().any(is_of_any_thread)),
-                false => Emit::new(plan, &layout, target, site.at_return, site.called.is_some()),
+                false => Emit::new(plan, &layout, target, site.at, site.called.is_some()),
             };
             // These look first whether there is anything to do.
             let is_late = |a: &Action| {
@@ -172,7 +173,7 @@ impl Object {
                 let point = plan.points[actions[0].point()].name.clone();
                 return Err(BuildError::TooManyMaps { point, maps: code.maps(), limit: MAX_MAPS });
             }
-            let what = if site.at_return { "ret" } else { "at" };
+            let what = if site.at == Edge::Entry { "at" } else { "ret" };
             programs.push(Program {
                 name: kernel_name(&format!("pi_{what}{n}_{}", plan.points[actions[0].point()].name)),
                 site,
@@ -189,13 +190,13 @@ impl Object {
 /// Sites with what is to be done there: entries outermost point first, returns innermost first.
 fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action>)> {
     let mut sites: Vec<(SiteSpec, Vec<Action>)> = Vec::new();
-    let mut add = |symbols: &[String], at_return: bool, optional: bool, action: Action| {
+    let mut add = |symbols: &[String], at: Edge, optional: bool, action: Action| {
         let point = &plan.points[action.point()];
         let called = point.called.as_ref().map(|_| point.template);
         let kernel = point.template.is_kernel();
         // Tracepoints that a script names have programs of their own, which look at the current thread only.
         let apart = kernel && point.template != Template::Tracepoint;
-        let same = |s: &SiteSpec| !apart && s.symbols == symbols && s.at_return == at_return && s.called == called;
+        let same = |s: &SiteSpec| !apart && s.symbols == symbols && s.at == at && s.called == called;
         match sites.iter_mut().find(|(s, _)| same(s)) {
             Some((site, actions)) => {
                 site.optional &= optional;
@@ -203,8 +204,7 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
             }
             None => {
                 let symbols = symbols.to_vec();
-                let site =
-                    SiteSpec { symbols, at_return, args_used: 0, needs_entry_sp: false, optional, called, kernel };
+                let site = SiteSpec { symbols, at, args_used: 0, needs_entry_sp: false, optional, called, kernel };
                 sites.push((site, vec![action]));
             }
         }
@@ -214,31 +214,34 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
     for &point in outermost.iter().filter(|p| used(p)) {
         for (i, start) in plan.points[point].starts.iter().enumerate() {
             if target.starts[point][i] {
-                add(&start.symbols, false, start.optional, Action::Start(point, i));
+                add(&start.symbols, Edge::Entry, start.optional, Action::Start(point, i));
             }
         }
     }
     for &point in outermost.iter().filter(|p| used(p)) {
         for symbol in kernel_marks(plan, point) {
-            add(&[(*symbol).to_owned()], false, false, Action::Mark(point));
+            add(&[(*symbol).to_owned()], Edge::Entry, false, Action::Mark(point));
         }
     }
     for &point in outermost.iter().filter(|p| used(p) && target.has_mark(**p)) {
         if let Some(mark) = &plan.points[point].mark {
-            add(&mark.site.symbols, false, mark.site.optional, Action::Mark(point));
+            add(&mark.site.symbols, Edge::Entry, mark.site.optional, Action::Mark(point));
         }
     }
     for &point in outermost.iter().rev().filter(|p| used(p)) {
         let p = &plan.points[point];
         if matches!(p.template, Template::Span | Template::Call) {
             for (i, start) in p.starts.iter().enumerate() {
-                if target.starts[point][i] {
-                    add(&start.symbols, true, start.optional, Action::Stop(point));
+                // One that is followed to where its caller goes on is over there, whichever way it was left.
+                if target.starts[point][i]
+                    && !p.stops.iter().any(|s| s.at == Edge::Behind && s.symbols == start.symbols)
+                {
+                    add(&start.symbols, Edge::Return, start.optional, Action::Stop(point));
                 }
             }
         }
         for stop in &p.stops {
-            add(&stop.symbols, stop.at_return, stop.optional, Action::Stop(point));
+            add(&stop.symbols, stop.at, stop.optional, Action::Stop(point));
         }
     }
     sites
@@ -260,7 +263,7 @@ fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<
             continue;
         }
         for (i, start) in p.starts.iter().enumerate().filter(|(i, _)| target.starts[point][*i]) {
-            let mut emit = Emit::new(plan, layout, target, false, false);
+            let mut emit = Emit::new(plan, layout, target, Edge::Entry, false);
             emit.sample(point, i);
             emit.asm.exit();
             let mut args = 0;
@@ -270,7 +273,7 @@ fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<
             }
             let site = SiteSpec {
                 symbols: start.symbols.clone(),
-                at_return: false,
+                at: Edge::Entry,
                 args_used: args,
                 needs_entry_sp: false,
                 optional: start.optional,

@@ -63,6 +63,14 @@ impl Arch {
         }
     }
 
+    /// Bytes that a call puts on the stack.
+    pub(crate) fn return_address_on_stack(self) -> i32 {
+        match self {
+            Self::X86_64 => 8,
+            Self::Aarch64 => 0,
+        }
+    }
+
     /// The processor profinfer itself was built for.
     pub fn host() -> Self {
         if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 }

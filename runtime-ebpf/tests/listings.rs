@@ -58,7 +58,7 @@ fn listings(path: &Path, plan: &Plan) -> String {
     let mut texts = Vec::new();
     for (programs, prefix) in [(&object.programs, ""), (&object.checks, "check of ")] {
         for p in programs {
-            let ret = if p.site.at_return { "return of " } else { "" };
+            let ret = p.site.at.of();
             let name = format!("{prefix}{ret}{}", p.site.symbols[0]);
             if let Some(at) = shows.iter().position(|s| *s == name) {
                 shows.remove(at);

@@ -21,6 +21,7 @@ pub const KERNEL: Text = Text { path: "kernel.pi", text: include_str!("../kernel
 pub const STD: &[Text] = &[
     Text { path: "std/latency.pi", text: include_str!("../std/latency.pi") },
     Text { path: "std/parts.pi", text: include_str!("../std/parts.pi") },
+    Text { path: "std/cuda.pi", text: include_str!("../std/cuda.pi") },
 ];
 
 /// Stock scripts.
@@ -31,6 +32,7 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
     Text { path: "paging.pi", text: include_str!("../paging.pi") },
+    Text { path: "offload.pi", text: include_str!("../offload.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
     Text { path: "kv.pi", text: include_str!("../kv.pi") },

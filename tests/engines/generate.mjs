@@ -5,6 +5,7 @@
 //
 //     node generate.mjs MODEL.gguf [--package FOLDER] [--threads 2] [-n 48] [--prompt TEXT] [--repeat-prompt 1]
 //                       [--ubatch 512] [--ctx 2048] [--parallel 1] [--draft MODEL.gguf] [--hold]
+//                       [--vulkan-layers N]
 //
 // FOLDER is the one that holds `node_modules`; without it, that of this file.
 
@@ -30,6 +31,7 @@ const {values: options, positionals} = parseArgs({
         ctx: {type: "string", default: "2048"},
         parallel: {type: "string", default: "1"},
         draft: {type: "string"},
+        "vulkan-layers": {type: "string", default: "0"},
         hold: {type: "boolean", default: false}
     }
 });
@@ -37,20 +39,21 @@ if (positionals.length !== 1) {
     console.error("usage: node generate.mjs MODEL.gguf [options]");
     process.exit(2);
 }
+const vulkanLayers = Number(options["vulkan-layers"]);
 const prompt = options.prompt.repeat(Number(options["repeat-prompt"]));
 
 const entry = createRequire(join(options.package, "package.json")).resolve("node-llama-cpp");
 const {getLlama, LlamaLogLevel, DraftSequenceTokenPredictor} = await import(pathToFileURL(entry).href);
 
 const llama = await getLlama({
-    gpu: false,
+    gpu: vulkanLayers > 0 ? "vulkan" : false,
     build: "never",
     skipDownload: true,
     progressLogs: false,
     maxThreads: Number(options.threads),
     logLevel: LlamaLogLevel.error
 });
-const model = await llama.loadModel({modelPath: positionals[0], gpuLayers: 0});
+const model = await llama.loadModel({modelPath: positionals[0], gpuLayers: vulkanLayers});
 const context = await model.createContext({
     sequences: Number(options.parallel),
     contextSize: Number(options.ctx),

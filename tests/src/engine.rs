@@ -73,6 +73,8 @@ pub struct Options {
     pub split_cache: bool,
     /// Under which path the program is run: a link that is made there, so that the process is called by it.
     pub called: Option<PathBuf>,
+    /// How many layers are given to Vulkan. Only [`Kind::Node`] can, from the package that has it.
+    pub vulkan_layers: u32,
     /// Folder to take the engine's files from instead of the cache's.
     pub package: Option<PathBuf>,
 }
@@ -89,6 +91,7 @@ impl Default for Options {
             draft: None,
             split_cache: false,
             called: None,
+            vulkan_layers: 0,
             package: None,
         }
     }
@@ -131,7 +134,7 @@ pub struct Request {
 /// A running engine, held after loading; ended when dropped.
 #[derive(Debug)]
 pub struct Engine {
-    kind: Kind,
+    kind: Option<Kind>,
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
@@ -181,6 +184,9 @@ impl Engine {
         if let Some(draft) = options.draft {
             option("--draft", draft.file(cache).into());
         }
+        if options.vulkan_layers > 0 {
+            option("--vulkan-layers", options.vulkan_layers.to_string().into());
+        }
         if options.split_cache {
             arguments.push("--split-cache".into());
         }
@@ -191,6 +197,10 @@ impl Engine {
         let model = options.model.file(cache);
         assert!(model.exists(), "{} is missing: run `cargo xtask fetch`", model.display());
         let mut command = command_on(cache, kind, options.model, options.package.as_deref(), &arguments);
+        if options.vulkan_layers > 0 {
+            // Else a driver that computes on the CPU is not taken.
+            command.env("GGML_VK_VISIBLE_DEVICES", "0");
+        }
         if let Some(path) = &options.called {
             let program = executable(kind, command.get_program());
             if !path.exists() {
@@ -200,6 +210,15 @@ impl Engine {
             other.args(command.get_args());
             command = other;
         }
+        Engine::start_command(Some(kind), &mut command)
+    }
+
+    /// Starts a driver, of one of the two kinds or another one, by its command and waits until the model is loaded.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn start_command(kind: Option<Kind>, command: &mut Command) -> Engine {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().or_fail(format_args!("{command:?}"));
         let stdin = child.stdin.take().or_fail("stdin of the engine");
@@ -216,8 +235,12 @@ impl Engine {
     }
 
     /// Which one it is.
+    ///
+    /// # Panics
+    /// If it is of neither kind.
+    #[track_caller]
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.kind.or_fail("an engine of neither kind")
     }
 
     /// Generates exactly `tokens` tokens from the prompt, computing the whole prompt.

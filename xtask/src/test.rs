@@ -50,7 +50,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
     }
     cargo.args(own).arg("--").args(of_tests.get(1..).unwrap_or_default());
     if arguments.quick {
-        cargo.args(["--skip", "engine_xllamacpp::", "--skip", "engine_node::"]);
+        cargo.args([
+            "--skip",
+            "engine_xllamacpp::",
+            "--skip",
+            "engine_node::",
+            "--skip",
+            "engine_llama_cpp_",
+            "--skip",
+            "engine_node_vulkan_",
+        ]);
     } else {
         cargo.env("PROFINFER_ENGINES", fetch(&Item::ALL)?.root());
     }

@@ -38,6 +38,22 @@ pub(crate) fn compiler() -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes sure of cmake and a C++ compiler, which one engine is built with.
+pub(crate) fn cmake() -> Result<(), Error> {
+    if answer("cmake", &["--version"]).is_none() || answer("g++", &["--version"]).is_none() {
+        install("cmake", &["cmake", "g++", "make"])?;
+    }
+    Ok(())
+}
+
+/// Makes sure of a Vulkan driver that computes on the CPU: Mesa's lavapipe.
+pub(crate) fn vulkan() -> Result<(), Error> {
+    let folders = ["/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"];
+    let is_lavapipe = |file: &std::fs::DirEntry| file.file_name().to_string_lossy().starts_with("lvp_icd");
+    let found = folders.iter().filter_map(|f| std::fs::read_dir(f).ok()).flatten().flatten().any(|f| is_lavapipe(&f));
+    if found { Ok(()) } else { install("a Vulkan driver", &["mesa-vulkan-drivers", "libvulkan1"]) }
+}
+
 /// Makes sure of bpftool, which loads the object files that `profinfer build` writes.
 pub(crate) fn bpftool() -> Result<(), Error> {
     // It is not in the path of everybody.

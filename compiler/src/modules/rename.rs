@@ -152,7 +152,9 @@ impl Rename<'_> {
             match &mut stmt.kind {
                 PointStmtKind::Start { args, .. } => args.iter_mut().for_each(|(_, ty)| self.type_ref(ty)),
                 PointStmtKind::StateBy(keys) => keys.iter_mut().for_each(|e| self.expr(e, &locals)),
-                PointStmtKind::Only(e) | PointStmtKind::Check { condition: e, .. } => self.expr(e, &locals),
+                PointStmtKind::Only(e) | PointStmtKind::OnlyReturn(e) | PointStmtKind::Check { condition: e, .. } => {
+                    self.expr(e, &locals)
+                }
                 PointStmtKind::Each { rows, columns, .. } => {
                     self.expr(rows, &locals);
                     columns.iter_mut().for_each(|(_, number)| self.expr(number, &locals));

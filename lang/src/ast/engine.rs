@@ -69,6 +69,37 @@ pub struct PointDef {
     pub stmts: Vec<PointStmt>,
 }
 
+/// Where in a function an event ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Edge {
+    /// At its entry.
+    Entry,
+    /// At its return instructions.
+    Return,
+    /// Behind the calls of it, once it has come back: also where it went on in another function.
+    Behind,
+}
+
+impl Edge {
+    /// The word for it in a description, with a blank behind it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Entry => "",
+            Self::Return => "return ",
+            Self::Behind => "behind ",
+        }
+    }
+
+    /// What stands before a function's name, for people.
+    pub fn of(self) -> &'static str {
+        match self {
+            Self::Entry => "",
+            Self::Return => "return of ",
+            Self::Behind => "behind calls of ",
+        }
+    }
+}
+
 /// One statement of a point, with the `///` lines above it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointStmt {
@@ -101,10 +132,10 @@ pub enum PointStmtKind {
         /// Why the target may lack it.
         reason: Option<Spanned<String>>,
     },
-    /// `stop "f"?` (entry of f), `stop return "f"?` (its return instructions).
+    /// `stop "f"?` (entry of f), `stop return "f"?` (its return instructions), `stop behind "f"?` (behind the calls of it).
     Stop {
-        /// At the return instructions, not at the entry.
-        at_return: bool,
+        /// Where.
+        at: Edge,
         /// Symbols, the first that the target has is taken.
         symbols: Vec<Spanned<String>>,
         /// `?`: the point works without it.
@@ -114,6 +145,8 @@ pub enum PointStmtKind {
     StateBy(Vec<Expr>),
     /// `only (p.ith = 0)`: hits that do not satisfy it are left at once.
     Only(Expr),
+    /// `only return (returned(bool))`: what ends otherwise is no event.
+    OnlyReturn(Expr),
     /// `each (row < N, rank < M)`: an event for every element of a matrix of N rows and M columns; `each (row < N)`: an
     /// event for every row.
     Each {

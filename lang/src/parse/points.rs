@@ -3,7 +3,7 @@
 use profinfer_grammar::Rule;
 
 use super::build::{Builder, Node, children, documented};
-use crate::ast::{PointDef, PointStmt, PointStmtKind};
+use crate::ast::{Edge, PointDef, PointStmt, PointStmtKind};
 use crate::span::Spanned;
 
 impl Builder<'_> {
@@ -27,11 +27,17 @@ impl Builder<'_> {
             Rule::start => self.start(node)?,
             Rule::mark => self.mark(node)?,
             Rule::stop => {
-                let (at_return, symbols, optional) = self.site(node)?;
-                PointStmtKind::Stop { at_return, symbols, optional }
+                let (at, symbols, optional) = self.site(node)?;
+                PointStmtKind::Stop { at, symbols, optional }
             }
             Rule::state_by => PointStmtKind::StateBy(children(node).map(|n| self.expr(n)).collect::<Option<_>>()?),
-            Rule::only => PointStmtKind::Only(self.expr(children(node).next()?)?),
+            Rule::only => {
+                let mut parts = children(node);
+                match parts.next()? {
+                    word if word.as_rule() == Rule::kw_return => PointStmtKind::OnlyReturn(self.expr(parts.next()?)?),
+                    condition => PointStmtKind::Only(self.expr(condition)?),
+                }
+            }
             Rule::each => {
                 let mut parts = children(node);
                 PointStmtKind::Each {
@@ -102,18 +108,19 @@ impl Builder<'_> {
         Some(PointStmtKind::Mark { symbols, optional, reason })
     }
 
-    /// Whether `return` is said, the symbols, whether `?` is.
-    fn site(&mut self, node: Node<'_>) -> Option<(bool, Vec<Spanned<String>>, bool)> {
-        let (mut at_return, mut symbols, mut optional) = (false, Vec::new(), false);
+    /// Where in the function, the symbols, whether `?` is said.
+    fn site(&mut self, node: Node<'_>) -> Option<(Edge, Vec<Spanned<String>>, bool)> {
+        let (mut at, mut symbols, mut optional) = (Edge::Entry, Vec::new(), false);
         for part in children(node) {
             match part.as_rule() {
-                Rule::kw_return => at_return = true,
+                Rule::kw_return => at = Edge::Return,
+                Rule::kw_behind => at = Edge::Behind,
                 Rule::symbols => symbols = self.symbols(part),
                 Rule::optional_mark => optional = true,
                 _ => return None,
             }
         }
-        Some((at_return, symbols, optional))
+        Some((at, symbols, optional))
     }
 
     fn symbols(&mut self, node: Node<'_>) -> Vec<Spanned<String>> {

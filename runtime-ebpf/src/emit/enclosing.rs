@@ -1,4 +1,5 @@
-//! The events of the engine that a call of a function lies in: those that the thread had open when it began.
+//! The events of the engine that a call of a function lies in: those that the thread had open when it began. So it is with any
+//! event that lies in one of a sequence.
 //!
 //! A span's record is in the thread's slot. That of an operator is in a map, under the key that the slot holds; so is that
 //! of a thread's part of one.
@@ -35,9 +36,16 @@ impl Emit<'_> {
         base
     }
 
-    /// Whether calls of functions, or events of the kernel, may look for the record of `of`.
+    /// Whether calls of functions, or other events, may look for the record of `of`.
     pub(crate) fn encloses_calls(&self, of: PointId) -> bool {
-        self.plan.points.iter().any(|p| p.used && p.comes_anywhere() && p.within.contains(&of))
+        let looks = |id: PointId| self.plan.points[id].used && self.looks_for(id, of);
+        (0..self.plan.points.len()).any(|id| looks(id) && self.plan.points[id].within.contains(&of))
+    }
+
+    /// Whether an event of the point has to look for the record of `of` that encloses it: it is not in the slot, or it is not
+    /// certain to have begun before.
+    pub(crate) fn looks_for(&self, point: PointId, of: PointId) -> bool {
+        self.plan.points[point].comes_anywhere() || self.plan.points[of].template == Template::Sequence
     }
 
     /// `r0` = a word of the open record of `of`, absent if there is none; says that it may be.

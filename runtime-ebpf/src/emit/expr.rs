@@ -2,7 +2,7 @@
 
 use profinfer_compiler::pattern::{Alt, Pattern};
 use profinfer_compiler::plan::{CaptureValue, Expr, FIXED_ONE, Gate};
-use profinfer_compiler::typed::PointId;
+use profinfer_compiler::typed::{CallValue, PointId};
 use profinfer_compiler::types::{ArithOp, CmpOp, Mem};
 
 use super::{Emit, Phase};
@@ -84,6 +84,11 @@ impl Emit<'_> {
                 self.fixed_point();
                 self.asm.place(end);
                 true
+            }
+            Expr::Call(CallValue::Returned(mem)) if self.plan.points[point].called.is_none() => {
+                self.asm.load(8, R0, CTX, self.target.arch.returned());
+                self.extend(*mem);
+                false
             }
             Expr::Call(value) => self.call_value(*value, phase),
             Expr::Steps(of, parts, whole) => {
@@ -344,7 +349,7 @@ impl Emit<'_> {
         if !self.target.has(of) {
             return self.absent();
         }
-        if self.plan.points[point].comes_anywhere() {
+        if self.looks_for(point, of) {
             return self.enclosing_word(of, at);
         }
         let base = self.layout.points[of].in_slot;

@@ -7,6 +7,7 @@
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::typed::PointId;
+use profinfer_lang::ast::Edge;
 
 use super::value::KeyAt;
 use super::{Emit, current};
@@ -37,6 +38,7 @@ impl<'p> Emit<'p> {
             failed,
             cookie: 0,
             own: 0,
+            at: Edge::Entry,
             timed: false,
             generation: 0,
             blocks: Vec::new(),

@@ -25,6 +25,7 @@ pub(crate) use template::CHECK_SAMPLES;
 
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::typed::PointId;
+use profinfer_lang::ast::Edge;
 
 use self::value::KeyAt;
 use crate::asm::{Alu, Asm, Jump, Label};
@@ -57,6 +58,8 @@ pub(crate) struct Emit<'p> {
     pub(crate) cookie: i16,
     /// Stack place of the duration less that of calls from within, where a call returns.
     pub(crate) own: i16,
+    /// Where in its functions the program is attached.
+    pub(crate) at: Edge,
     /// r9 holds the time already.
     timed: bool,
     /// Stack place of the generation of the table at hand.
@@ -71,13 +74,7 @@ impl<'p> Emit<'p> {
     /// Begins a program: keeps the registers, leaves if the hit is another process's.
     ///
     /// `called` says whether the sites are those of functions that a script names, whose cookies say more.
-    pub(crate) fn new(
-        plan: &'p Plan,
-        layout: &'p Layout,
-        target: &'p TargetFacts,
-        at_return: bool,
-        called: bool,
-    ) -> Self {
+    pub(crate) fn new(plan: &'p Plan, layout: &'p Layout, target: &'p TargetFacts, at: Edge, called: bool) -> Self {
         let mut asm = Asm::new();
         let pid_tgid = asm.alloc(8);
         let dur = asm.alloc(8);
@@ -94,7 +91,7 @@ impl<'p> Emit<'p> {
             asm.alu_imm(Alu::Rsh, NOW, rest);
         }
         let (other, ours) = (asm.label(), asm.label());
-        if at_return {
+        if at == Edge::Return {
             Self::leave_unless_taken(&mut asm, other);
         }
         current(&mut asm, target.pid_namespace, pid_tgid, other);
@@ -113,6 +110,7 @@ impl<'p> Emit<'p> {
             failed,
             cookie,
             own,
+            at,
             timed: false,
             generation: 0,
             blocks: Vec::new(),

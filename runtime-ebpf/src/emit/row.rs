@@ -78,7 +78,7 @@ impl Emit<'_> {
                         continue;
                     }
                     let (absent, done) = (self.asm.label(), self.asm.label());
-                    if self.target.has(*of) && self.plan.points[point].comes_anywhere() {
+                    if self.target.has(*of) && self.looks_for(point, *of) {
                         let base = self.enclosing_record(*of, absent);
                         self.copy(R2, base + from, to, words);
                         self.asm.jump(done);

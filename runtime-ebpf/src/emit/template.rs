@@ -2,7 +2,8 @@
 //!
 //! - `enter`: an event at the entry.
 //! - `span`: the entry opens the record in the thread's slot, a return instruction of the same frame closes it; with an
-//!   event per row there see `parts.rs`, which has also what an event is put together of.
+//!   event per row there see `parts.rs`, which has also what an event is put together of. One that is followed to behind its
+//!   calls (`stop behind`) is closed where the caller goes on, when the return address is off the stack.
 //! - `sequence`: a start closes the open step of the same pool and opens the next; a stop closes the last.
 //! - `sequence` of a team: the same for each thread of a pool; see `team.rs`, and `mark.rs` for what splits their work from
 //!   waiting.
@@ -14,12 +15,17 @@
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::{CaptureValue, Gate};
 use profinfer_compiler::typed::PointId;
+use profinfer_lang::ast::Edge;
 
 use super::value::KeyAt;
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
 use crate::insn::{CTX, FP, R0, R1, R2, RECORD, SLOT, helper};
 use crate::layout::{MapId, PointCounter, counter, record};
+
+/// Bits of a stack pointer, which is a multiple of 8, in which a record of a span that is followed to behind its calls has
+/// the number of its start.
+const START_BITS: i32 = 7;
 
 /// Samples of each point that the layout check takes.
 pub(crate) const CHECK_SAMPLES: u32 = 16;
@@ -152,6 +158,17 @@ impl Emit<'_> {
         // Open already: a call from within that frame is part of it; else its return was never seen.
         self.asm.load(8, R1, RECORD, record::SP);
         self.asm.load(8, R0, CTX, stack_pointer);
+        let followed = self.is_followed(point);
+        if followed {
+            // So is another function that this one goes on in: it has the same frame.
+            let other = self.asm.label();
+            self.asm.mov(R2, R1);
+            self.asm.alu_imm(Alu::And, R1, !START_BITS);
+            self.asm.jump_if(Jump::Ne, R0, R1, other);
+            self.asm.alu_imm(Alu::And, R2, START_BITS);
+            self.asm.jump_if_imm(Jump::Ne, R2, start as i32, end);
+            self.asm.place(other);
+        }
         self.asm.jump_if(Jump::Lt, R0, R1, end);
         self.asm.store_imm(RECORD, record::START, 0);
         if self.plan.points[point].step {
@@ -165,12 +182,20 @@ impl Emit<'_> {
         self.failed = fail;
         self.open_record(point, start)?;
         self.asm.load(8, R0, CTX, stack_pointer);
+        if followed {
+            self.asm.alu_imm(Alu::Or, R0, start as i32);
+        }
         self.asm.store(RECORD, record::SP, R0);
         if self.plan.points[point].step {
             self.steps(1);
         }
         self.failed_in_record(fail, outer);
         Ok(())
+    }
+
+    /// Whether a function of the point is followed to where its caller goes on.
+    fn is_followed(&self, point: PointId) -> bool {
+        self.plan.points[point].stops.iter().any(|stop| stop.at == Edge::Behind)
     }
 
     fn span_stop(&mut self, point: PointId, end: Label) {
@@ -185,12 +210,26 @@ impl Emit<'_> {
         // At a return instruction the stack pointer is where it was at the entry of the same frame.
         self.asm.load(8, R1, RECORD, record::SP);
         self.asm.load(8, R0, CTX, self.target.arch.stack_pointer());
+        if self.is_followed(point) {
+            self.asm.alu_imm(Alu::And, R1, !START_BITS);
+        }
+        if self.at == Edge::Behind {
+            // The return address has been taken off the stack.
+            self.asm.alu_imm(Alu::Sub, R0, self.target.arch.return_address_on_stack());
+        }
         self.asm.jump_if(Jump::Ne, R0, R1, end);
         self.now();
+        let over = self.asm.label();
+        if let Some(only) = &self.plan.points[point].only_return {
+            let nullable = self.number(only, point, Phase::Close);
+            self.truth(nullable);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, over);
+        }
         match self.plan.points[point].each {
             Some([number, _]) => self.close_rows(point, number),
             None => self.close_record(point),
         }
+        self.asm.place(over);
         self.asm.store_imm(RECORD, record::START, 0);
         if step {
             self.steps(-1);

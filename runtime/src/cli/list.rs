@@ -244,7 +244,7 @@ fn start_text(start: &Start) -> String {
 }
 
 fn stop_text(stop: &Stop) -> String {
-    let ret = if stop.at_return { "return of " } else { "" };
+    let ret = stop.at.of();
     let optional = if stop.optional { " (if the engine has it)" } else { "" };
     format!("{ret}{}{optional}", stop.symbols.join(" or "))
 }

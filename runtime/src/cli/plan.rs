@@ -66,7 +66,7 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
             page.heading("sites (in an engine that has them all; --pid N shows those of a process)");
             for program in object.programs.iter().chain(&object.checks) {
                 what(&mut page, program, &object, &plan);
-                let ret = if program.site.at_return { "return of " } else { "" };
+                let ret = program.site.at.of();
                 let optional = if program.site.optional { "(if the engine has it)" } else { "" };
                 let symbols = format!("{ret}{}", program.site.symbols.join(" or "));
                 page.hang(4, &[(Tone::Plain, &symbols), (Tone::Faint, optional)]);

@@ -1,6 +1,7 @@
 //! The sites of a plan in a process, as text: which instruction of which function, what a hit of it costs, and why it.
 
 use profinfer_ebpf::SiteSpec;
+use profinfer_lang::ast::Edge;
 
 use super::look::base;
 use super::page::{Page, Tone, plural};
@@ -16,7 +17,7 @@ pub(super) struct SiteText {
     found: Result<Vec<Found>, String>,
     /// Where nothing was found: what was looked for.
     wanted: String,
-    at_return: bool,
+    at: Edge,
     optional: bool,
     /// It is an event of the kernel.
     kernel: bool,
@@ -28,7 +29,7 @@ impl SiteText {
         SiteText {
             found: target.find(spec).map_err(|e| e.to_string()),
             wanted: spec.symbols.join(" or "),
-            at_return: spec.at_return,
+            at: spec.at,
             optional: spec.optional,
             kernel: spec.kernel,
         }
@@ -63,7 +64,7 @@ impl SiteText {
             return page.hang(indent, &[(tone, &self.wanted), (tone, &format!("({what})"))]);
         }
         for f in found {
-            let ret = if self.at_return { "return of " } else { "" };
+            let ret = self.at.of();
             let function = format!("{ret}{}", f.symbol);
             let file = format!("in {}", base(f.module.path()));
             page.hang(indent, &[(Tone::Plain, &function), (Tone::Faint, &file)]);
@@ -91,9 +92,9 @@ impl SiteText {
         let slow = site.cost == CostClass::Step;
         let (tone, cost) = (if slow { Tone::Weak } else { Tone::Good }, site.cost.ns().1);
         let instruction = format!("`{}`:", site.instruction);
-        let (cost, why) = match self.at_return {
-            true => (cost.to_owned(), ""),
-            false => (format!("{cost},"), site.why.as_str()),
+        let (cost, why) = match self.at {
+            Edge::Return => (cost.to_owned(), ""),
+            Edge::Entry | Edge::Behind => (format!("{cost},"), site.why.as_str()),
         };
         let pieces = [(Tone::Plain, instruction.as_str()), (tone, cost.as_str()), (Tone::Faint, why)];
         page.entry(indent, indent + 9, (Tone::Plain, &at), &pieces);

@@ -5,10 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::catalogue::{Start, Template};
 use profinfer_compiler::plan::{Plan, Point};
 use profinfer_ebpf::target::TRACE_FIELDS;
 use profinfer_ebpf::{Arch, SiteSpec, TargetFacts};
+use profinfer_lang::ast::Edge;
 
 use super::SessionError;
 use super::calls::{self, Calls, NoCall};
@@ -89,6 +90,13 @@ impl Target {
                 enums.insert(point.name.clone(), words.collect());
             }
         }
+        // A start of which no end could be seen is as good as none.
+        let is_lost = |p: &Point, start: &Start| {
+            p.used
+                && p.stops.iter().any(|stop| stop.at == Edge::Behind && stop.symbols == start.symbols)
+                && !find_behind_calls(&files, &start.symbols).is_ok_and(|found| !found.is_empty())
+                || p.used && p.only_return.is_some() && goes_on(&files, p, start)
+        };
         let starts: Vec<Vec<bool>> = plan
             .points
             .iter()
@@ -96,7 +104,7 @@ impl Target {
             .map(|(p, calls)| match calls {
                 _ if p.template.is_kernel() => vec![true; p.starts.len()],
                 Some(calls) => vec![calls.is_ok()],
-                None => p.starts.iter().map(|s| has(&s.symbols)).collect(),
+                None => p.starts.iter().map(|s| has(&s.symbols) && !is_lost(p, s)).collect(),
             })
             .collect();
         let available = plan
@@ -168,10 +176,13 @@ impl Target {
         if let Some(template) = spec.called {
             return self.find_calls(spec, template);
         }
+        if spec.at == Edge::Behind {
+            return find_behind_calls(&self.files, &spec.symbols);
+        }
         for symbol in &spec.symbols {
             let mut found = Vec::new();
             for (module, function) in self.files.functions(symbol) {
-                let sites = if spec.at_return {
+                let sites = if spec.at == Edge::Return {
                     module.return_sites(&function)
                 } else {
                     self.entry(module, &function, spec).map(|site| vec![site])
@@ -199,9 +210,9 @@ impl Target {
         let mut found = Vec::new();
         for (number, call) in calls.found.iter().enumerate() {
             let (module, function) = (&call.module, &call.function);
-            let sites = match spec.at_return {
-                true => module.return_sites(function),
-                false => self.entry(module, function, spec).map(|site| vec![site]),
+            let sites = match spec.at {
+                Edge::Return => module.return_sites(function),
+                Edge::Entry | Edge::Behind => self.entry(module, function, spec).map(|site| vec![site]),
             };
             let sites = sites.map_err(no_site(&function.name, module))?;
             let number = u16::try_from(number).ok();
@@ -214,6 +225,29 @@ impl Target {
     pub fn engine_path(&self) -> PathBuf {
         self.files.engine().path().to_owned()
     }
+}
+
+/// Whether what a start's function returns is not known where it ends, since it goes on in another one.
+fn goes_on(files: &Files, point: &Point, start: &Start) -> bool {
+    let is_followed = point.stops.iter().any(|stop| stop.at == Edge::Behind && stop.symbols == start.symbols);
+    let mut functions = start.symbols.iter().flat_map(|symbol| files.functions(symbol));
+    !is_followed
+        && functions.any(|(module, function)| {
+            module.return_sites(&function).is_ok_and(|sites| sites.iter().any(|site| site.goes_on))
+        })
+}
+
+/// The instructions behind the calls of the first of these functions that any of the engine's files has.
+fn find_behind_calls(files: &Files, symbols: &[String]) -> Result<Vec<Found>, SessionError> {
+    let Some(symbol) = symbols.iter().find(|s| files.functions(s).next().is_some()) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for module in files.near() {
+        let sites = module.sites_behind_calls(symbol).map_err(no_site(symbol, module))?;
+        if !sites.is_empty() {
+            found.push(Found { symbol: symbol.clone(), module: Rc::clone(module), sites, number: None });
+        }
+    }
+    Ok(found)
 }
 
 /// The instruction to probe at a function's entry. A span compares stack pointers, so its site must come before the first

@@ -5,6 +5,7 @@
 //! This folder opens files and reads `/proc`; it loads nothing into the kernel and never writes to the target.
 
 mod caller;
+mod callers;
 mod eh_frame;
 pub mod error;
 pub mod gguf;

@@ -509,7 +509,7 @@ impl Module {
         Some(end - vaddr)
     }
 
-    fn eh_frame(&self) -> Option<EhFrame<'_>> {
+    pub(super) fn eh_frame(&self) -> Option<EhFrame<'_>> {
         let sections = self.sections();
         let section = |name: &str| {
             let (_, section) = sections.section_by_name(LE, name.as_bytes())?;

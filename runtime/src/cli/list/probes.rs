@@ -39,7 +39,7 @@ struct Probe {
 impl Probe {
     /// Whether both are one place. What is read there, and so the best instruction for it, may differ.
     fn is_at(&self, other: &Probe) -> bool {
-        self.site.symbols == other.site.symbols && self.site.at_return == other.site.at_return
+        self.site.symbols == other.site.symbols && self.site.at == other.site.at
     }
 }
 
@@ -92,7 +92,7 @@ impl<'d> Probes<'d> {
         match self.target {
             Some(target) => SiteText::find(&probe.site, target).write(page, indent + 2, true),
             None => {
-                let ret = if probe.site.at_return { "return of " } else { "" };
+                let ret = probe.site.at.of();
                 let optional = if probe.site.optional { "(if the engine has it)" } else { "" };
                 let symbols = format!("{ret}{}", probe.site.symbols.join(" or "));
                 page.hang(indent + 2, &[(Tone::Plain, &symbols), (Tone::Faint, optional)]);

@@ -191,6 +191,15 @@ pub fn return_sites(arch: Arch, code: &[u8], vaddr: u64, cold: Option<(&[u8], u6
     }
 }
 
+/// The instruction behind a call, which the caller goes on at: `code` is the function around it, the call lies at `call`, and
+/// what follows it at `next`. None if no instruction begins there, or none follows in this function. x86-64 only.
+///
+/// # Errors
+/// [`SiteError::Refused`] if neither that instruction can be probed nor one that certainly follows it.
+pub(super) fn behind_call(code: &[u8], vaddr: u64, call: u64, next: u64) -> Result<Option<Site>, SiteError> {
+    x86::behind_call(code, vaddr, call, next)
+}
+
 /// Where the direct jumps go that leave this code, wherever that is: other functions, or a part of it moved away.
 pub(super) fn outward_jumps(arch: Arch, code: &[u8], vaddr: u64) -> Vec<u64> {
     match arch {

@@ -95,6 +95,38 @@ pub(super) fn first_length(code: &[u8], vaddr: u64) -> usize {
     Decoder::with_ip(64, code, vaddr, DecoderOptions::NONE).decode().len()
 }
 
+pub(super) fn behind_call(code: &[u8], vaddr: u64, call: u64, next: u64) -> Result<Option<Site>, SiteError> {
+    let sweep = Sweep::new(code, vaddr);
+    let Ok(at) = sweep.instructions.binary_search_by_key(&call, Instruction::ip) else { return Ok(None) };
+    let is_call = matches!(sweep.instructions[at].flow_control(), FlowControl::Call | FlowControl::IndirectCall);
+    if !is_call || sweep.instructions[at].next_ip() != next {
+        return Ok(None);
+    }
+    let mut refused = None;
+    for instruction in &sweep.instructions[at + 1..] {
+        if instruction.is_invalid() {
+            break;
+        }
+        let cost = match classify(instruction, sweep.bytes(instruction)) {
+            Class::Emulated(cost) => cost,
+            Class::Stepped | Class::FiveByteNop => CostClass::Step,
+            Class::Refused(reason) => {
+                refused.get_or_insert((instruction.ip(), text(instruction), reason));
+                // A jump or a change of the stack, and it would not be the place behind the call any more.
+                if instruction.flow_control() != FlowControl::Next || instruction.stack_pointer_increment() != 0 {
+                    break;
+                }
+                continue;
+            }
+        };
+        return Ok(Some(site(instruction, vaddr, cost, false, "behind a call".to_owned())));
+    }
+    match refused {
+        Some((vaddr, instruction, reason)) => Err(SiteError::Refused { vaddr, instruction, reason }),
+        None => Ok(None),
+    }
+}
+
 /// Where the direct jumps go that leave this code.
 pub(super) fn outward_jumps(code: &[u8], vaddr: u64) -> Vec<u64> {
     let inside = vaddr..vaddr + code.len() as u64;
