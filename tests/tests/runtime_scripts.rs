@@ -227,7 +227,7 @@ fn help_of_each_script_lists_its_parameters() {
                 );
                 parameters.len()
             });
-    assert_eq!(lines, [2, 0, 0, 2, 2, 2, 1], "parameters by script");
+    assert_eq!(lines, [2, 0, 0, 2, 2, 2, 2, 1], "parameters by script");
 }
 
 on_each_engine! {
