@@ -1,8 +1,8 @@
 //! Maps and programs as an ELF object file, as compilers of eBPF write it: for `llvm-objdump`, `bpftool` and loaders.
 //!
-//! Programs are in section `uprobe`, a function each. Maps are variables in `.maps`, described by `.BTF`. The counters are
-//! `.bss` and fresh rows `.rodata`, since programs name those by address. Nothing says where the programs are attached, and
-//! the gate in the counters is shut: both is up to who loads it.
+//! Programs are in section `uprobe`, those of kernel events in `tracepoint/category/name` and `perf_event`, a function each. Maps are variables in `.maps`, described by `.BTF`. The counters are
+//! `.bss` and fresh rows `.rodata`, since programs name those by address. Nothing says where the programs are attached,
+//! the gate in the counters is shut, and no process is in the map of targets that kernel events ask: all is up to who loads it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -36,8 +36,18 @@ pub fn write(object: &Object, license: &str) -> Result<Vec<u8>, object::write::E
     let section = writer.file.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     writer.file.append_section_data(section, &[license.as_bytes(), b"\0"].concat(), 1);
     writer.maps(&object.maps);
+    let mut sections = HashMap::from([("uprobe".to_owned(), text)]);
     for program in object.programs.iter().chain(&object.checks) {
-        writer.program(text, program)?;
+        let name = section_of(program);
+        let section = match sections.get(&name) {
+            Some(known) => *known,
+            None => {
+                let section = writer.file.add_section(Vec::new(), name.clone().into_bytes(), SectionKind::Text);
+                sections.insert(name, section);
+                section
+            }
+        };
+        writer.program(section, program)?;
     }
     let section = writer.file.add_section(Vec::new(), b".BTF".to_vec(), SectionKind::Other);
     writer.file.append_section_data(section, &writer.types.encode(), 4);
@@ -109,7 +119,7 @@ impl Writer {
             MapKind::Shared | MapKind::Array => (2, true),
             MapKind::LruHash => (9, true),
             MapKind::Ring => (27, false),
-            MapKind::Stacks => (7, false),
+            MapKind::Stacks => (7, true),
         };
         let mut numbers = vec![("type", kind), ("max_entries", map.max_entries)];
         if sized {
@@ -165,6 +175,16 @@ impl Writer {
         let name = name.unwrap_or_default();
         self.names.insert(name.clone());
         name
+    }
+}
+
+/// The section by which loaders know what kind of program it is.
+fn section_of(program: &Program) -> String {
+    let event = program.site.symbols.first().filter(|_| program.site.kernel).and_then(|s| s.split_once(':'));
+    match event {
+        None => "uprobe".to_owned(),
+        Some(("software" | "clock", _)) => "perf_event".to_owned(),
+        Some((category, name)) => format!("tracepoint/{category}/{name}"),
     }
 }
 

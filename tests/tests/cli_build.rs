@@ -65,12 +65,19 @@ fn built(folder: &Path, arguments: &[&str]) -> PathBuf {
     file
 }
 
+/// Every kind of event of the kernel.
+const KERNEL: &str = "on profile(99hz) < count() by stack(user) >\n\
+                      on tracepoint(\"sched:sched_switch\") < count() by next_comm, next_pid >\n\
+                      on page_fault < count() by file, tensor >\n\
+                      on off_cpu < sum(queue) by reason, op >\n\
+                      on disk_read < sum(bytes) by op >";
+
 #[test]
 fn a_loader_of_others_loads_what_is_built() {
     let folder = tempfile::tempdir().or_fail("a folder");
-    let scripts = ["ops.pi", "threads.pi", "moe_routing.pi", "tokens.pi"].map(stock);
+    let scripts = ["ops.pi", "threads.pi", "paging.pi", "moe_routing.pi", "tokens.pi"].map(stock);
     let scripts = scripts.iter().map(|path| vec![path.to_string_lossy().into_owned()]);
-    for (n, script) in scripts.chain([vec!["-e".to_owned(), SCRIPT.to_owned()]]).enumerate() {
+    for (n, script) in scripts.chain([SCRIPT, KERNEL].map(|text| vec!["-e".to_owned(), text.to_owned()])).enumerate() {
         let script: Vec<&str> = script.iter().map(String::as_str).collect();
         let file = built(folder.path(), &script);
         let pins = Pins::load(&file, &n.to_string());

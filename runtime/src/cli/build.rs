@@ -28,10 +28,6 @@ fn try_run(args: &BuildArgs) -> Result<(), u8> {
         None => nominal::facts(&plan, Arch::host()),
     };
     let object = script::object(&plan, &facts)?;
-    if let Some(point) = plan.points.iter().find(|p| p.used && p.template.is_kernel()) {
-        let why = "is an event of the kernel, and its programs ask a map for which processes: only a run fills that";
-        return Err(fail(exit::SCRIPT, format!("{} {why}; leave it out, or run the script", point.name)));
-    }
     let bytes = elf::write(&object, LICENSE).map_err(|e| fail(exit::SCRIPT, e))?;
     if args.output == Path::new("-") {
         let mut out = io::stdout().lock();

@@ -123,10 +123,9 @@ impl Run<'_> {
         };
         let attached = self.instances[at].attach(pid, target, self.kernel)?;
         // Where there are several engines, one of them tells what the kernel does for the process.
-        if !self.instances.iter().any(|i| i.tells_of(pid)) {
-            if let Some(observed) = self.observed.iter().find(|o| o.process.pid() == pid) {
-                self.instances[at].tell_of(&observed.process)?;
-            }
+        let is_told = self.instances.iter().any(|i| i.tells_of(pid));
+        if let Some(observed) = self.observed.iter().find(|o| o.process.pid() == pid).filter(|_| !is_told) {
+            self.instances[at].tell_of(&observed.process)?;
         }
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
         let engine = if target.files.is_engine() { format!(", engine {name}") } else { String::new() };
