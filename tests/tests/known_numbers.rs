@@ -344,3 +344,59 @@ fn timers_come_when_they_are_to() {
     assert_eq!(periods.iter().filter(|p| **p > 1000).count(), 1, "it was stopped once: {periods:?}");
     assert!(periods.iter().filter(|p| **p < 100).count() <= 1, "none is made up for: {periods:?}");
 }
+
+/// `show` and `clear` in one body are one step in either order, `clear` alone throws away; what is shown by a clause is
+/// printed only there, all else at the end.
+#[test]
+fn tables_are_shown_and_cleared_as_said() {
+    let lab = Lab::new();
+    let mut program = program(&lab);
+    let script = format!(
+        "{ON} < c = count() into both; c = count() into turned; c = count() into away; c = count() into early; c = count() into left >
+         after 400ms < show both; clear both; clear turned; show turned; clear away; show early >
+         after 2500ms < exit >
+         end < show both; show turned; show away >"
+    );
+    let running = Profinfer::attach_with(program.pid(), &script, &[]);
+    program.go(1);
+    // Clears wait for the kernel, one after the other.
+    std::thread::sleep(Duration::from_millis(1500));
+    program.go(2);
+    let report = running.finish();
+    report.succeeded();
+    assert_eq!(report.end()["reason"], "exit", "and `end` ran");
+    program.quit();
+    let totals =
+        |name: &str| report.tables(name).iter().map(|t| t.total("c") / NUMBERS.len() as u64).collect::<Vec<_>>();
+    assert_eq!(totals("both"), [1, 2]);
+    assert_eq!(totals("turned"), [1, 2], "in either order");
+    assert_eq!(totals("away"), [2]);
+    assert_eq!(totals("early"), [1], "what came after the last `show` is not shown");
+    assert_eq!(totals("left"), [3], "nobody shows it");
+}
+
+/// A fine histogram has room for 4,096 buckets at least; what does not fit is counted.
+#[test]
+fn buckets_without_room_are_counted() {
+    const CALLS: u64 = 40 * 256;
+    let lab = Lab::new();
+    let source = "#include <stdio.h>\nvolatile long sink;\n\
+        __attribute__((noipa)) void told(long x) { sink = x; }\n\
+        int main(void) {\n  char line[64];\n  setvbuf(stdout, 0, _IONBF, 0);\n  puts(\"ready\");\n\
+          while (fgets(line, sizeof line, stdin)) {\n    for (long p = 8; p < 48; p++)\n\
+            for (long i = 0; i < 256; i++) told((1L << p) + (i << (p - 8)));\n    puts(\"done\");\n  }\n}\n";
+    let mut program = Program::start(&compile(lab.folder(), "buckets", source, false, &[]), &[]);
+    let script = "on enter(\"exe:told\", x: i64) < n = count(), h = hist(x, k=8) into t limit 1 >";
+    let running = Profinfer::attach_with(program.pid(), script, &[]);
+    program.go(1);
+    let report = running.interrupt();
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
+    program.quit();
+    let row = report.table("t").only().clone();
+    let buckets = row["h"].as_array().or_fail(&row);
+    let counted: u64 = buckets.iter().map(|b| whole(b, "n")).sum();
+    let lost = report.end()["dropped"]["histogram_full"].as_u64().or_fail(report.end());
+    assert_eq!((whole(&row, "n"), counted + lost), (CALLS, CALLS));
+    assert!(buckets.len() >= 4096 && lost > 0, "{} buckets, {lost} lost", buckets.len());
+    assert!(buckets.iter().all(|b| b["n"] == 1), "each number has a bucket of its own");
+}
