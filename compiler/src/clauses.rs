@@ -37,6 +37,8 @@ pub(crate) struct Clauses<'a> {
     pub(crate) sources: &'a SourceMap,
     pub(crate) resolver: &'a Resolver<'a>,
     pub(crate) lowering: Lowering<'a>,
+    /// Whether gaps and caches are told apart by contexts of the engine.
+    pub(crate) by_context: bool,
     pub(crate) tables: Vec<Table>,
     /// The first table of each name.
     by_name: HashMap<String, usize>,
@@ -94,6 +96,7 @@ impl<'a> Clauses<'a> {
             sources,
             resolver,
             lowering: Lowering::new(resolver),
+            by_context: true,
             tables: Vec::new(),
             by_name: HashMap::new(),
             taken: HashMap::new(),
@@ -364,7 +367,7 @@ impl<'a> Clauses<'a> {
             self.errors.push(d);
         }
         let streamed = slots.iter().any(|s| s.how.is_streamed() || s.gap);
-        let apart = slots.iter().any(|s| s.how.is_per_context() || s.gap);
+        let apart = self.by_context && slots.iter().any(|s| s.how.is_per_context() || s.gap);
         let context = if apart { self.context(point, group.span) } else { None };
         let table = Table {
             streamed,

@@ -48,7 +48,7 @@ pub fn compile(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    with_room(|| run(program, &Links::none(program), sources, catalogue, settings))
+    with_room(|| needed(program, &Links::none(program), sources, catalogue, settings))
 }
 
 /// As [`compile`], for a script and what it imports: see [`link`](crate::modules::link).
@@ -61,7 +61,28 @@ pub fn compile_linked(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    with_room(|| run(&linked.program, &linked.links, sources, catalogue, settings))
+    with_room(|| needed(&linked.program, &linked.links, sources, catalogue, settings))
+}
+
+/// The plan; one that needs no engine where the script asks for its contexts alone, and that unspoken: `gap` and `lru` of
+/// calls.
+fn needed(
+    program: &ast::Program,
+    links: &Links,
+    sources: &SourceMap,
+    catalogue: &Catalogue,
+    settings: &[(String, String)],
+) -> Result<Compiled, Vec<Diagnostic>> {
+    let compiled = run(program, links, sources, catalogue, settings, true)?;
+    let calls = compiled.plan.points.iter().any(|p| p.used && p.of_script);
+    let apart = compiled.plan.tables.iter().any(|t| t.context.is_some());
+    if calls && apart && compiled.plan.needs_engine() {
+        let without = run(program, links, sources, catalogue, settings, false)?;
+        if !without.plan.needs_engine() {
+            return Ok(without);
+        }
+    }
+    Ok(compiled)
 }
 
 fn run(
@@ -70,6 +91,7 @@ fn run(
     sources: &SourceMap,
     catalogue: &Catalogue,
     settings: &[(String, String)],
+    by_context: bool,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut unread = Vec::new();
     let program = &*prints::expand(program, sources, &mut unread);
@@ -98,6 +120,7 @@ fn run(
         })
         .collect();
     let mut pass = Clauses::new(sources, &resolver, &clauses, errors);
+    pass.by_context = by_context;
     if !clauses.iter().any(|c| matches!(c.head, ClauseHead::On { .. })) && pass.errors.is_empty() {
         let end = program.items.last().map(|i| i.span);
         let d = Diagnostic::error("PI0214", "the script measures nothing");

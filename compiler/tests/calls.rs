@@ -251,3 +251,19 @@ fn modules_have_types_and_points() {
     let outcome = compile_files(&ggml(), &files, wrong, &[]);
     assert!(outcome.codes().contains(&"PI0216"), "{}", outcome.text());
 }
+
+/// Contexts are told apart where the script asks something of the engine; they alone ask for none.
+#[test]
+fn gaps_and_caches_of_calls_need_no_engine() {
+    let plan = |script: &str| compile(script).compiled().plan;
+    let context = |script: &str| {
+        let plan = plan(script);
+        (plan.needs_engine(), plan.tables[0].context.is_some())
+    };
+    for column in ["sum(gap(n))", "lru(n)", "pinned(n)"] {
+        let alone = format!("on enter(\"exe:f\", n: i32) < {column} by tid >");
+        assert_eq!(context(&alone), (false, false), "{alone}");
+        assert_eq!(context(&format!("{alone}\non ggml_op < count() >")), (true, true), "{alone}");
+        assert_eq!(context(&alone.replace("tid", "op")), (true, true), "{alone}");
+    }
+}

@@ -100,6 +100,32 @@ fn every_script_of_the_pages_is_as_its_fence_says() {
     assert!(right >= 25 && wrong >= 20, "{right} scripts that are right, {wrong} that are not");
 }
 
+/// The reference has scripts and nothing else in its blocks, so that each of them is tried above; each of its parts has one
+/// that is right, and what it says is refused with which code has one that is.
+#[test]
+fn every_part_of_the_reference_has_examples() {
+    let page = read(&root().join("docs/language.md"));
+    let mut without = Vec::new();
+    for part in page.split("\n## ").skip(1).flat_map(|part| part.split("\n### ")) {
+        let name = part.lines().next().or_fail("a heading");
+        let blocks = blocks(part);
+        for block in &blocks {
+            assert!(block.fence == "pi" || block.fence.starts_with("pi "), "{name}: a fence ```{}", block.fence);
+        }
+        // Limits are numbers, and what is not there yet is refused.
+        if !blocks.iter().any(|b| b.fence.starts_with("pi") && !b.fence.contains("error")) {
+            without.push(name);
+        }
+    }
+    assert_eq!(without, ["Limits", "Not there yet"]);
+    let shown: BTreeSet<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("```pi")?.trim().strip_prefix("error=")).collect();
+    let told = page.split("PI0").skip(1).filter_map(|rest| rest.get(..3)).map(|digits| format!("PI0{digits}"));
+    let told: BTreeSet<String> = told.filter(|code| !shown.contains(code.as_str())).collect();
+    // The edition, which has a line of its own; a file that anybody may write; a word of `print` in prose.
+    assert_eq!(told, BTreeSet::from(["PI0124".to_owned(), "PI0219".to_owned()]), "codes without an example");
+}
+
 /// The command lines of a page: lines of blocks, of stock scripts' comments, and inline code.
 fn command_lines(page: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();

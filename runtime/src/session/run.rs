@@ -342,9 +342,10 @@ impl<'r> Run<'r> {
         self.started = Instant::now();
         self.events.begin();
         self.since.fill(self.started);
-        self.count(sink)?;
+        // Before counting begins: what `begin` shows is empty, and what it clears loses nothing.
         let begin = self.plan.begin.clone();
         let mut reason = self.act(&begin, sink)?.then(|| "exit".to_owned());
+        self.count(sink)?;
         if let Some(held) = &mut self.command {
             held.release()?;
         }
