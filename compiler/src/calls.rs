@@ -7,6 +7,7 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::columns::may_be_absent;
+use crate::counter::Counter;
 use crate::events::not_alone;
 use crate::faults::{HelpNear, consequence, is_consequence, mismatch, not_yet, told_at, told_within};
 use crate::fold::combine;
@@ -49,6 +50,7 @@ fn usage(name: &str) -> &'static str {
         "match" => "match(name, \"attn*\", \"attention\", \"ffn*\", \"ffn\", \"other\")",
         "concat" => "concat(a, b, …)",
         "bucket" => "bucket(x, width): x down to a multiple of width, a constant above zero of its kind",
+        "pmu" => "pmu(0xc0): an event of the processor by its number, at a point whose events take time",
         "starts" => "starts(name, \"ffn_moe_\"): whether a text in the target begins with that",
         "i32_at" => "i32_at(pointer, bytes)",
         "f32_at" => "f32_at(pointer, bytes)",
@@ -77,6 +79,7 @@ impl Resolver<'_> {
             ("readable", [of]) => call.value(Kind::Readable(Box::new(self.expr(&of.value, scope, None)?)), Type::Bool),
             ("bucket", [of, width]) => self.bucket(&call, &of.value, &width.value),
             ("min" | "max", [a, b]) if !named => self.extreme(&call, &a.value, &b.value),
+            ("pmu", [number]) => self.pmu(&call, &number.value),
             ("starts", [of, with]) => self.starts(&call, &of.value, &with.value),
             ("i32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, false),
             ("f32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, true),
@@ -118,6 +121,19 @@ impl Resolver<'_> {
             (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),
+        }
+    }
+
+    /// An event of the processor by its own number.
+    fn pmu(&self, call: &Call<'_>, number: &ast::Expr) -> Resolved {
+        let number = self.expr(number, call.scope, None)?;
+        let point = call.scope.point.filter(|p| Counter::is_of(&self.catalogue().points[*p]));
+        match (point, &number.kind) {
+            (Some(point), Kind::Int(n)) if number.ty == Type::Int && *n >= 0 => {
+                let counter = Counter::Pmu(n.cast_unsigned());
+                call.value(Kind::Counter(point, counter), counter.ty())
+            }
+            _ => Err(call.wrong(usage("pmu"))),
         }
     }
 

@@ -61,6 +61,7 @@ impl<'a> Lowering<'a> {
                 captures: Vec::new(),
                 accums: Vec::new(),
                 series: Vec::new(),
+                counters: Vec::new(),
                 checks: Vec::new(),
                 silent: p.silent.clone(),
                 of_script: p.of_script,
@@ -249,13 +250,17 @@ impl<'a> Lowering<'a> {
         Ok(match &e.kind {
             Kind::Dur(of) if *of == point => Expr::Dur,
             Kind::UntilMark(of) if *of == point => {
-                let site = self.resolver.catalogue().points[point].mark.clone();
-                let field = e.to_string();
-                let known = self.points[point].mark.take();
-                self.points[point].mark = known.or_else(|| Some(plan::Mark { site: site?, field }));
+                self.need_mark(point, e);
                 Expr::UntilMark
             }
-            Kind::Dur(of) | Kind::UntilMark(of) => {
+            Kind::Counter(of, counter) if *of == point => {
+                // What the others of a team counted, thread 0 cannot read when it ends their last step.
+                if self.resolver.catalogue().points[point].team.is_some() {
+                    self.need_mark(point, e);
+                }
+                Expr::Counter(index_of(&mut self.points[point].counters, *counter))
+            }
+            Kind::Dur(of) | Kind::UntilMark(of) | Kind::Counter(of, _) => {
                 let name = &self.points[*of].name;
                 return Err(Diagnostic::error("PI0213", format!("`{name}.{e}` is not known while the event is open"))
                     .at(e.span, "known only at its end")
@@ -320,6 +325,14 @@ impl<'a> Lowering<'a> {
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.close(a, point)?), enum_of(&a.ty), p.clone()),
             _ => return Err(cannot(e)),
         })
+    }
+
+    /// The mark of a point is to be probed, for that field.
+    fn need_mark(&mut self, point: PointId, e: &Typed) {
+        let site = self.resolver.catalogue().points[point].mark.clone();
+        let field = e.to_string();
+        let known = self.points[point].mark.take();
+        self.points[point].mark = known.or_else(|| Some(plan::Mark { site: site?, field }));
     }
 
     /// How a gathered or carried value is called: by its field's name, else by what it does.

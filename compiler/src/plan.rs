@@ -6,6 +6,7 @@ use profinfer_lang::span::Span;
 
 use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
 use crate::pattern::Pattern;
+use crate::counter::Counter;
 use crate::typed::{AccumHow, CallValue, PartHow, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
@@ -74,6 +75,8 @@ pub struct Point {
     pub accums: Vec<Accum>,
     /// What is carried from event to event.
     pub series: Vec<Series>,
+    /// What its events' threads count.
+    pub counters: Vec<Counter>,
     /// What must hold of the first events.
     pub checks: Vec<Check>,
     /// Why it may attach and never fire.
@@ -280,6 +283,8 @@ pub enum Expr {
     Float32(Box<Expr>),
     /// What is known of a call of the point at hand.
     Call(CallValue),
+    /// What the thread counted during the event, by its place among the counters of the point.
+    Counter(usize),
     /// How many whole steps of so many parts (the first) of a whole (the second) a fixed-point number has, rounded down;
     /// absent where the number times the second leaves 64 bits.
     Steps(Box<Expr>, i64, i64),
@@ -679,6 +684,14 @@ pub struct Timer {
 }
 
 impl Plan {
+    /// What threads count during events, each counter once.
+    pub fn counters(&self) -> Vec<Counter> {
+        let mut all: Vec<Counter> = self.points.iter().filter(|p| p.used).flat_map(|p| p.counters.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Whether there is nothing to measure in a process without the engine: points of it are needed, or no others are there.
     pub fn needs_engine(&self) -> bool {
         let mut used = self.points.iter().filter(|p| p.used);

@@ -4,6 +4,7 @@ use std::fmt;
 
 use profinfer_lang::span::Span;
 
+use crate::counter::Counter;
 use crate::display::{Shown, duration};
 use crate::pattern::Pattern;
 use crate::types::{ArithOp, CmpOp, Mem, Type};
@@ -115,6 +116,8 @@ pub enum Kind {
     AddressOf(Box<Typed>),
     /// What is known of a call of a function that the script names.
     Call(PointId, CallValue),
+    /// What the thread counted during a point's event.
+    Counter(PointId, Counter),
 }
 
 /// What is known of a call of a function that a script names, beside its arguments.
@@ -356,6 +359,7 @@ impl Typed {
             | Kind::Common(_)
             | Kind::Element(..)
             | Kind::Call(..)
+            | Kind::Counter(..)
             | Kind::PartIndex(_)
             | Kind::Part(..)
             | Kind::Accum(..) => Vec::new(),
@@ -413,7 +417,7 @@ impl Typed {
             Kind::Arg(point, _) | Kind::PartIndex(point) | Kind::Call(point, CallValue::Function) => {
                 return Stage::Open(*point);
             }
-            Kind::Call(..) => return Stage::Close,
+            Kind::Call(..) | Kind::Counter(..) => return Stage::Close,
             Kind::Part(point, part) if !part.how.is_of_row() => return Stage::Open(*point),
             Kind::Part(..) => return Stage::Close,
             Kind::Dur(_) | Kind::UntilMark(_) | Kind::Start(_) => return Stage::Close,
@@ -468,6 +472,7 @@ impl Typed {
             Kind::Arg(p, _)
             | Kind::Element(p, _)
             | Kind::Call(p, _)
+            | Kind::Counter(p, _)
             | Kind::PartIndex(p)
             | Kind::Part(p, _)
             | Kind::Dur(p)
@@ -555,6 +560,7 @@ impl fmt::Display for Typed {
             Kind::Steps(a, p, q) => write!(f, "steps({a}, {p}/{q})"),
             Kind::AddressOf(a) => write!(f, "address({a})"),
             Kind::Call(_, value) => f.write_str(value.word()),
+            Kind::Counter(_, counter) => write!(f, "{counter}"),
             Kind::Has(a) => write!(f, "has({a})"),
         }
     }

@@ -71,6 +71,8 @@ pub mod helper {
     pub const GET_SMP_PROCESSOR_ID: i32 = 8;
     pub const GET_CURRENT_PID_TGID: i32 = 14;
     pub const GET_CURRENT_COMM: i32 = 16;
+    pub const GET_CURRENT_TASK: i32 = 35;
+    pub const PERF_EVENT_READ_VALUE: i32 = 55;
     pub const SEND_SIGNAL: i32 = 109;
     pub const PROBE_READ_USER: i32 = 112;
     pub const PROBE_READ_USER_STR: i32 = 114;
@@ -90,6 +92,8 @@ pub mod helper {
             GET_SMP_PROCESSOR_ID => "get_smp_processor_id",
             GET_CURRENT_PID_TGID => "get_current_pid_tgid",
             GET_CURRENT_COMM => "get_current_comm",
+            GET_CURRENT_TASK => "get_current_task",
+            PERF_EVENT_READ_VALUE => "perf_event_read_value",
             SEND_SIGNAL => "send_signal",
             PROBE_READ_USER => "probe_read_user",
             PROBE_READ_USER_STR => "probe_read_user_str",

@@ -24,6 +24,7 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         structs: structs.collect(),
         available: vec![true; plan.points.len()],
         marks: vec![true; plan.points.len()],
+        lacks_counters: Vec::new(),
         loops: true,
         starts: plan.points.iter().map(|p| vec![true; p.starts.len()]).collect(),
     }

@@ -86,6 +86,7 @@ impl Emit<'_> {
                 true
             }
             Expr::Call(value) => self.call_value(*value, phase),
+            Expr::Counter(i) => self.counted(*i, point),
             Expr::Steps(of, parts, whole) => {
                 self.steps_of(of, (*parts, *whole), point, phase);
                 true

@@ -44,6 +44,8 @@ pub enum LinkKind {
     Tracepoint,
     /// A sampling event per CPU.
     Sample,
+    /// A tracepoint, without a perf event.
+    RawTracepoint,
 }
 
 /// What holds one attachment. Fields are dropped in this order: the link before the event that it sits on.
@@ -161,6 +163,14 @@ impl Link {
         let part = Part::on_event(program, &event, 0)
             .map_err(|source| KernelError::new(Action::AttachTracepoint, format!("{category}:{name}"), source))?;
         Ok(Self { kind: LinkKind::Tracepoint, sites: 1, parts: vec![part] })
+    }
+
+    /// Attaches to a tracepoint without a perf event.
+    pub(super) fn raw_tracepoint(program: &Program, name: &str) -> Result<Self, KernelError> {
+        let failed = |source| KernelError::new(Action::AttachTracepoint, name, source);
+        let c_name = CString::new(name).map_err(|error| failed(error.into()))?;
+        let link = sys::raw_tracepoint_open(program.fd(), &c_name).map_err(failed)?;
+        Ok(Self { kind: LinkKind::RawTracepoint, sites: 1, parts: vec![Part { link: Some(link), _event: None }] })
     }
 
     /// Attaches to the CPU clock of every CPU that is online.

@@ -22,6 +22,7 @@ use self::arrivals::Arrivals;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
+use super::counters::Counters;
 use super::events::Events;
 use super::files::Modules;
 use super::instance::Instance;
@@ -193,6 +194,8 @@ pub struct Run<'r> {
     events: Events,
     /// When it is time to look at what came through the ring.
     next_tick: Instant,
+    /// Counters of the processor and the kernel.
+    counters: Counters,
 }
 
 impl<'r> Run<'r> {
@@ -225,6 +228,7 @@ impl<'r> Run<'r> {
             deserted: None,
             events: Events::new(plan),
             next_tick: now,
+            counters: Counters::default(),
         }
     }
 
@@ -290,6 +294,11 @@ impl<'r> Run<'r> {
             self.names = names.clone();
         }
         let named = !self.names.is_empty();
+        self.counters = Counters::open(self.plan, self.kernel)?;
+        self.counters.require(self.plan)?;
+        for text in self.counters.absent() {
+            self.news.push(Message { level: Level::Warning, kind: "missing", text });
+        }
         let mut watch = Watch::new(self.kernel, Scope { births: self.settings.follow || named, execs: named })?;
         let processes = match subject {
             Subject::Processes(all) => all,
@@ -333,6 +342,7 @@ impl<'r> Run<'r> {
             self.say(sink, Level::Info, "waiting", format!("waiting for {what} to be loaded"))?;
         }
         self.started = Instant::now();
+        self.counters.begin()?;
         self.events.begin();
         self.since.fill(self.started);
         self.count(sink)?;

@@ -117,6 +117,7 @@ impl Target {
             available,
             starts,
             marks,
+            lacks_counters: Vec::new(),
             loops: kernel_has_loops(),
         };
         let named = plan.points.iter().zip(&calls).filter_map(|(p, calls)| match calls {

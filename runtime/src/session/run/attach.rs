@@ -49,7 +49,8 @@ impl Run<'_> {
         let mut targets = Vec::new();
         let mut lacking = None;
         for files in found {
-            let target = Target::new(self.plan, files);
+            let mut target = Target::new(self.plan, files);
+            target.facts.lacks_counters = self.counters.lacking();
             match self.require_points(&target, process) {
                 Ok(()) => targets.push((target.identity(self.plan), target)),
                 Err(why) => lacking = lacking.or(Some(why)),
@@ -106,7 +107,7 @@ impl Run<'_> {
             Some(at) if self.instances[at].pids().contains(&pid) => return Ok(()),
             Some(at) => at,
             None => {
-                self.instances.push(Instance::new(self.plan, target, identity, self.kernel)?);
+                self.instances.push(Instance::new(self.plan, target, identity, &self.counters, self.kernel)?);
                 self.checked = false;
                 self.instances.len() - 1
             }
