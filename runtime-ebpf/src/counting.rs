@@ -25,8 +25,10 @@ pub mod counted {
     /// Says that the numbers go on from those that were read before: what has another one here is not to be compared. 0
     /// before they were first read.
     pub const WHOSE: i16 = 16;
+    /// 1 while the task is on a CPU: it comes only when it has left, and the other way round.
+    pub const RUNS: i16 = 24;
     /// Where those of the counters begin.
-    pub const COUNTERS: i16 = 24;
+    pub const COUNTERS: i16 = 32;
 }
 
 /// Name of the program for `sched_switch` in the kernel.
@@ -109,6 +111,17 @@ pub fn switches(plan: &Plan, target: &TargetFacts) -> Result<Option<Code>, Build
     asm.place(go);
     asm.call(helper::GET_SMP_PROCESSOR_ID);
     asm.mov(CPU, R0);
+    // That one comes that has not left, or leaves that has not come, means that a switch was not seen.
+    for (task, runs) in [(LEAVES, 1), (COMES, 0)] {
+        let (right, none) = (asm.label(), asm.label());
+        asm.jump_if_imm(Jump::Eq, task, 0, none);
+        asm.load(8, R0, task, counted::RUNS);
+        asm.jump_if_imm(Jump::Eq, R0, runs, right);
+        asm.store_imm(task, counted::WHOSE, 0);
+        asm.place(right);
+        asm.store_imm(task, counted::RUNS, 1 - runs);
+        asm.place(none);
+    }
     for &counter in &there {
         let (came, next) = (asm.label(), asm.label());
         read(&mut asm, counter, place, failed);

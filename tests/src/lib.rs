@@ -8,6 +8,7 @@ pub mod cache;
 pub mod callback;
 pub mod engine;
 pub mod lab;
+pub mod perf;
 pub mod profinfer;
 pub mod program;
 pub mod routing;

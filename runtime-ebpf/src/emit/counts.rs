@@ -188,10 +188,15 @@ impl Emit<'_> {
             self.asm.load(8, R2, R1, counted::WHOSE);
             self.asm.jump_if_imm(Jump::Ne, R2, 0, known);
             self.asm.store(R1, counted::CPU, R0);
+            self.asm.store_imm(R1, counted::RUNS, 1);
             self.asm.place(known);
         }
+        let unseen = self.asm.label();
+        self.asm.load(8, R2, R1, counted::RUNS);
+        self.asm.jump_if_imm(Jump::Eq, R2, 0, unseen);
         self.asm.load(8, R2, R1, counted::CPU);
         self.asm.jump_if(Jump::Eq, R2, R0, here);
+        self.asm.place(unseen);
         self.asm.load(8, R0, R1, counted::TURNS);
         self.asm.load(8, R2, FP, turns);
         self.asm.jump_if(Jump::Ne, R0, R2, torn);
