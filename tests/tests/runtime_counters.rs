@@ -136,8 +136,22 @@ impl Drop for Hog {
     }
 }
 
-/// What the program says of itself, and what we say of it.
+/// What the program says of itself, and what we say of it. A machine may have tasks that leave a CPU without the kernel telling;
+/// an event over that has no counters, which is told: then once more.
+#[track_caller]
 fn counts(lab: &Lab) -> (Vec<[u64; 4]>, Output) {
+    for _ in 0..8 {
+        let (truth, report) = counts_once(lab);
+        let dropped = report.end()["dropped"].as_object().or_fail("what was lost").clone();
+        if dropped.is_empty() {
+            return (truth, report);
+        }
+        assert!(dropped.keys().all(|cause| cause == "uncounted"), "{dropped:?}");
+    }
+    panic!("in eight runs of a tenth of a second each a switch was not seen");
+}
+
+fn counts_once(lab: &Lab) -> (Vec<[u64; 4]>, Output) {
     let file = compile(lab.folder(), "counts", COUNTS, false, &["-O1"]);
     // On a disk: a temporary file system has no major faults.
     let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("counters.data");
@@ -149,7 +163,7 @@ fn counts(lab: &Lab) -> (Vec<[u64; 4]>, Output) {
     let script: String = FUNCTIONS
         .map(|f| format!("on span(\"exe:{f}\", turns: i64) where (turns > 1) < {SUMS} into {f} >\n"))
         .concat();
-    let running = Profinfer::attach_with(program.pid(), &script, &["--strict"]);
+    let running = Profinfer::attach_with(program.pid(), &script, &[]);
     program.go(ROUNDS);
     let report = running.interrupt();
     assert_eq!(report.code, Some(0), "{}", report.stderr);
@@ -223,13 +237,15 @@ fn other_tasks_are_not_counted() {
 /// of that thread says, nor switches than what `/proc` says.
 fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
     const EVENTS: [Event; 4] = [Event::TaskClock, Event::PageFaults, Event::ContextSwitches, Event::CpuMigrations];
+    const POINTS: [&str; 5] = ["ggml_op", "ggml_graph", "llama_ubatch", "llama_decode", "ggml_work"];
     const COLUMNS: [&str; 4] = ["time", "faults", "switches", "moves"];
     let lab = Lab::new();
     let mut engine = lab.engine(kind);
     engine.generate(2);
-    let columns = "n = count(), there = sum(has(task_clock)), time = sum(task_clock), faults = sum(page_faults),
-                   switches = sum(ctx_switches), moves = sum(migrations)";
-    let script = ["ggml_op", "ggml_work", "ggml_graph", "llama_ubatch", "llama_decode"]
+    let columns = "n = count(), there = sum(has(task_clock)), time = sum(first(task_clock, 0ns)),
+                   faults = sum(first(page_faults, 0)), switches = sum(first(ctx_switches, 0)),
+                   moves = sum(first(migrations, 0))";
+    let script = POINTS
         .map(|point| format!("on {point} < {columns} by tid into {point} >\n"))
         .concat();
     let running = Profinfer::attach_with(engine.pid(), &script, &[]);
@@ -238,22 +254,29 @@ fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
     let pid = engine.pid();
     engine.generate(6);
     let report = running.interrupt();
-    report.succeeded();
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
     let said: HashMap<u64, [u64; 4]> =
         witnesses.iter_mut().map(|(tid, (all, _))| (u64::from(*tid), all.each_mut().map(ThreadCounter::read))).collect();
     let all = ["ggml_op", "ggml_graph", "llama_ubatch", "llama_decode"].map(|point| report.table(point));
-    for table in &all {
-        assert_eq!(table.total("n"), table.total("there"), "{table:?}");
+    let work = report.table("ggml_work");
+    let mut uncounted = 0;
+    for (point, table) in POINTS.iter().zip(all.iter().chain([&work])) {
+        let told = whole(&report.end()["counted"][point], "uncounted");
+        assert_eq!(table.total("n"), table.total("there") + told, "{point}: {table:?}, {}", report.end());
+        assert!(100 * told <= table.total("n") || *point != "ggml_op", "{point}: {told} without counters");
+        uncounted += told;
     }
-    for column in COLUMNS {
+    let dropped = if uncounted > 0 { serde_json::json!({ "uncounted": uncounted }) } else { serde_json::json!({}) };
+    assert_eq!(report.end()["dropped"], dropped, "nothing else is lost");
+    // A micro-batch over an unseen switch has no counters, but its operators have.
+    let enclosing = all.iter().skip(1).all(|table| table.total("n") == table.total("there"));
+    for column in COLUMNS.into_iter().filter(|_| enclosing) {
         let sums = all.each_ref().map(|table| table.total(column));
         assert!(sums.is_sorted(), "{column} of {sums:?}, from the innermost on");
     }
     let (ops, graphs) = (all[0].total("time"), all[1].total("time"));
-    assert!(10 * ops > 8 * graphs, "operators take {ops} ns of {graphs} ns");
-    let work = report.table("ggml_work");
+    assert!(!enclosing || 10 * ops > 8 * graphs, "operators take {ops} ns of {graphs} ns");
     assert!(work.rows.len() > 1, "a pool has several threads: {work:?}");
-    assert_eq!(work.total("n"), work.total("there"), "each thread's part of each operator: {work:?}");
     let mut compared = 0;
     for row in all.iter().chain([&work]).flat_map(|table| &table.rows) {
         // Threads that are made for a graph are not known before.
@@ -270,7 +293,7 @@ fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
         assert!(whole(row, "switches") <= switches(pid, tid) - before, "{row}, by /proc");
     }
     let said: u64 = decode.rows.iter().map(|row| said[&whole(row, "tid")][0]).sum();
-    assert!(decode.total("time") * 10 > said * 6, "most of what its threads do: {decode:?}, by the kernel {said} ns");
+    assert!(!enclosing || decode.total("time") * 10 > said * 6, "most of what its threads do: {decode:?}, by the kernel {said} ns");
 }
 
 /// How often a thread was switched away, by `/proc`.

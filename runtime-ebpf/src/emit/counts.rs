@@ -288,3 +288,74 @@ pub(crate) fn scaled(asm: &mut Asm, never: Label) {
     asm.alu(Alu::Mul, R0, R1);
     asm.alu(Alu::Add, R0, rest);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::insn::Insn;
+
+    /// What the code leaves in r0, by the rules of the instruction set; none if it goes to `never`.
+    fn run(count: i64, wanted: i64, ran: i64) -> Option<i64> {
+        let mut asm = Asm::new();
+        let never = asm.label();
+        // An exit clears r0.
+        scaled(&mut asm, never);
+        asm.mov(R1, R0);
+        asm.exit();
+        asm.place(never);
+        asm.load_imm(R1, ABSENT);
+        asm.exit();
+        let code = asm.finish().unwrap().insns;
+        let mut regs = [count, wanted, ran, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut at = 0usize;
+        loop {
+            let insn: Insn = code[at];
+            at += 1;
+            let by = if insn.code & 8 != 0 { regs[insn.src() as usize] } else { i64::from(insn.imm) };
+            let to = insn.dst() as usize;
+            match (insn.code & 7, insn.code & 0xf0) {
+                (0, _) => {
+                    regs[to] = i64::from(insn.imm.cast_unsigned()) | i64::from(code[at].imm) << 32;
+                    at += 1;
+                }
+                (7, 0x00) => regs[to] = regs[to].wrapping_add(by),
+                (7, 0x20) => regs[to] = regs[to].wrapping_mul(by),
+                (7, 0x30) => regs[to] /= by,
+                (7, 0x70) => regs[to] = (regs[to].cast_unsigned() >> by).cast_signed(),
+                (7, 0x90) => regs[to] %= by,
+                (7, 0xb0) => regs[to] = by,
+                (5, 0x90) => return (regs[1] != ABSENT).then_some(regs[1]),
+                (5, op) => {
+                    let (a, b) = (regs[to].cast_unsigned(), by.cast_unsigned());
+                    let taken = match op {
+                        0x00 => true,
+                        0x10 => a == b,
+                        0xb0 => a <= b,
+                        _ => panic!("jump {op:#x}"),
+                    };
+                    if taken {
+                        at = (at as i64 + i64::from(insn.off)) as usize;
+                    }
+                }
+                (class, op) => panic!("class {class}, operation {op:#x}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_is_made_up_for_the_time_in_which_the_counter_did_not_run() {
+        assert_eq!(run(1_000, 2_000_000, 1_000_000), Some(2_000));
+        assert_eq!(run(7, 3, 1), Some(21));
+        assert_eq!(run(0, 900, 300), Some(0));
+        // Of an hour, with more instructions than 32 bits hold.
+        let hour = 3_600_000_000_000;
+        assert_eq!(run(10_000_000_000_000, hour, hour / 4), Some(40_000_000_000_000));
+        for (count, wanted, ran) in [(123_456_789, 987_654_321, 123_456), (1 << 45, 1 << 42, (1 << 41) + 12_345)] {
+            let exact = i128::from(count) * i128::from(wanted) / i128::from(ran);
+            let made = i128::from(run(count, wanted, ran).unwrap());
+            assert!((made - exact).abs() * 1_000_000 <= exact, "{made} for {exact}");
+        }
+        // Too short a time of too long a one to say anything.
+        assert_eq!(run(5, 1 << 50, 100), None);
+    }
+}

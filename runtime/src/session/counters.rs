@@ -107,3 +107,78 @@ pub fn on_all_cpus(counter: Counter, kernel: &dyn Kernel) -> Result<Vec<(i32, Me
     let event = CountedEvent::of(counter);
     online_cpus()?.into_iter().map(|cpu| Ok((cpu, kernel.count(event, cpu)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::descriptions;
+    use crate::kernel::{Call, Fake};
+    use crate::script::Script;
+
+    fn plan(text: &str) -> Plan {
+        let script = Script::parse("<test>", text);
+        let (plan, _) = script.compile(&descriptions().unwrap()[0], &[], false).map_err(|_| text).unwrap();
+        plan
+    }
+
+    fn reading(count: u64, wanted_ns: u64, ran_ns: u64) -> Reading {
+        Reading { count, wanted_ns, ran_ns }
+    }
+
+    #[test]
+    fn each_counter_is_opened_once_for_each_cpu() {
+        let cycles = CountedEvent::of(Counter::Cycles);
+        let raw = CountedEvent::of(Counter::Pmu(0xc0));
+        let all = vec![reading(0, 0, 0), reading(5, 900, 900), reading(7, 1_000, 1_000)];
+        let fake = Fake::new().counting(cycles, Ok(all.clone())).counting(raw, Ok(all));
+        let plan = plan("on ggml_op < sum(cycles), sum(pmu(0xc0)) by op > on llama_ubatch < sum(cycles) >");
+        let mut counters = Counters::open(&plan, &fake).unwrap();
+        assert!(counters.require(&plan).is_ok() && counters.lacking().is_empty() && counters.absent().is_empty());
+        let cpus = online_cpus().unwrap();
+        let opened = |event| cpus.iter().map(move |cpu| Call::Count { event, cpu: *cpu });
+        assert_eq!(fake.calls(), opened(cycles).chain(opened(raw)).collect::<Vec<_>>());
+        counters.begin().unwrap();
+        assert_eq!(counters.shared().unwrap(), [], "it ran all the time");
+    }
+
+    #[test]
+    fn what_shares_its_place_is_told_with_the_part_of_the_time_that_it_ran() {
+        let misses = CountedEvent::of(Counter::LlcMisses);
+        let readings = vec![reading(0, 0, 0), reading(10, 1_000, 1_000), reading(20, 3_000, 1_500)];
+        let fake = Fake::new().counting(misses, Ok(readings));
+        let plan = plan("on ggml_op < sum(llc_misses) by op >");
+        let mut counters = Counters::open(&plan, &fake).unwrap();
+        counters.begin().unwrap();
+        assert_eq!(counters.shared().unwrap(), [(Counter::LlcMisses, 0.25)], "500 of 2,000 ns since counting began");
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_an_error_that_says_what_to_do() {
+        let cycles = CountedEvent::of(Counter::Cycles);
+        for (errno, words) in [
+            (libc::ENOENT, &["no `ggml_op.cycles`", "virtual machine", "os error 2"][..]),
+            (libc::EOPNOTSUPP, &["ggml_op.cycles", "virtual machine"]),
+            (libc::EACCES, &["not allowed to count `cycles`"]),
+            (libc::EMFILE, &["ulimit -n"]),
+        ] {
+            let fake = Fake::new().counting(cycles, Err(errno));
+            let needed = plan("on ggml_op < sum(cycles) by op >");
+            let error = Counters::open(&needed, &fake).unwrap().require(&needed).unwrap_err();
+            let text = error.to_string();
+            for word in words.iter().chain(&["task_clock", "`?`", "doctor"]) {
+                assert!(text.contains(word), "no {word:?} in {text}");
+            }
+            assert_eq!(error.exit_code(), 4);
+            let optional = plan("on ggml_op? < sum(cycles), has = sum(has(cycles)) by op >");
+            let mut counters = Counters::open(&optional, &fake).unwrap();
+            assert!(counters.require(&optional).is_ok());
+            assert_eq!((counters.lacking(), counters.absent().len()), (vec![Counter::Cycles], 1));
+            assert!(counters.meters(Counter::Cycles).is_empty());
+        }
+        let raw = CountedEvent::of(Counter::Pmu(0xffff));
+        let fake = Fake::new().counting(raw, Err(libc::EINVAL));
+        let needed = plan("on llama_ubatch < sum(pmu(0xffff)) >");
+        let error = Counters::open(&needed, &fake).unwrap().require(&needed).unwrap_err();
+        assert!(error.to_string().contains("no event of that number"), "{error}");
+    }
+}
