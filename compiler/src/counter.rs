@@ -93,10 +93,7 @@ impl Counter {
 
     /// Whether the processor counts it: a machine may lack it, and has places for a few at a time only.
     pub fn is_hardware(self) -> bool {
-        !matches!(
-            self,
-            Self::TaskClock | Self::PageFaults | Self::MajorFaults | Self::CtxSwitches | Self::Migrations
-        )
+        !matches!(self, Self::TaskClock | Self::PageFaults | Self::MajorFaults | Self::CtxSwitches | Self::Migrations)
     }
 
     /// The type of its values.

@@ -5,8 +5,8 @@
 use profinfer_lang::span::Span;
 
 use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
-use crate::pattern::Pattern;
 use crate::counter::Counter;
+use crate::pattern::Pattern;
 use crate::typed::{AccumHow, CallValue, PartHow, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
@@ -686,7 +686,8 @@ pub struct Timer {
 impl Plan {
     /// What threads count during events, each counter once.
     pub fn counters(&self) -> Vec<Counter> {
-        let mut all: Vec<Counter> = self.points.iter().filter(|p| p.used).flat_map(|p| p.counters.iter().copied()).collect();
+        let mut all: Vec<Counter> =
+            self.points.iter().filter(|p| p.used).flat_map(|p| p.counters.iter().copied()).collect();
         all.sort_unstable();
         all.dedup();
         all

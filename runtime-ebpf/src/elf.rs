@@ -12,10 +12,10 @@ use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
-use crate::btf::Types;
-use crate::layout::MapId;
 use crate::asm::Code;
+use crate::btf::Types;
 use crate::counting::SWITCHES;
+use crate::layout::MapId;
 use crate::object::{MapKind, MapSpec, Object};
 
 /// Bytes of a pointer.
@@ -35,9 +35,10 @@ pub fn write(object: &Object, license: &str) -> Result<Vec<u8>, object::write::E
         names: HashSet::new(),
     };
     let text = writer.file.add_section(Vec::new(), b"uprobe".to_vec(), SectionKind::Text);
-    let switches = object.switches.is_some().then(|| {
-        writer.file.add_section(Vec::new(), b"raw_tracepoint/sched_switch".to_vec(), SectionKind::Text)
-    });
+    let switches = object
+        .switches
+        .is_some()
+        .then(|| writer.file.add_section(Vec::new(), b"raw_tracepoint/sched_switch".to_vec(), SectionKind::Text));
     let section = writer.file.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     writer.file.append_section_data(section, &[license.as_bytes(), b"\0"].concat(), 1);
     writer.maps(&object.maps);

@@ -385,7 +385,11 @@ impl Layout {
         }
         let of_parts = points.iter().filter_map(|l: &PointLayout| l.parts.as_ref()).map(PartsLayout::value_size);
         let counted = counted_size(&plan.counters());
-        let zeros = points.iter().map(|l: &PointLayout| l.size).chain(of_parts).fold(slot.max(SERIES_VALUE).max(counted), u32::max);
+        let zeros = points
+            .iter()
+            .map(|l: &PointLayout| l.size)
+            .chain(of_parts)
+            .fold(slot.max(SERIES_VALUE).max(counted), u32::max);
         let mut at = zeros.next_multiple_of(8);
         for table in &mut tables {
             table.fresh = at;

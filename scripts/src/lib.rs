@@ -27,6 +27,7 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "tokens.pi", text: include_str!("../tokens.pi") },
     Text { path: "parts.pi", text: include_str!("../parts.pi") },
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
+    Text { path: "counters.pi", text: include_str!("../counters.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
 ];

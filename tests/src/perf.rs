@@ -36,9 +36,8 @@ impl ThreadCounter {
         attr[1] = event as u64;
         let (any_cpu, no_group, close_on_exec) = (-1, -1, 8);
         // SAFETY: the attribute lives until the call returns and says its size; there is no address in it.
-        let fd = unsafe {
-            libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), tid, any_cpu, no_group, close_on_exec)
-        };
+        let fd =
+            unsafe { libc::syscall(libc::SYS_perf_event_open, attr.as_ptr(), tid, any_cpu, no_group, close_on_exec) };
         assert!(fd >= 0, "{event:?} of thread {tid}: {}", std::io::Error::last_os_error());
         // SAFETY: the kernel has just handed out this descriptor and nobody else knows it.
         ThreadCounter(unsafe { fs::File::from_raw_fd(fd as i32) })

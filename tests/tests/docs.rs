@@ -203,7 +203,8 @@ fn beyond_reach(words: &[String]) -> Vec<String> {
 fn every_command_line_of_the_pages_is_taken() {
     let mut sources = pages();
     sources.extend(
-        ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "threads.pi", "moe_routing.pi", "experts.pi"].map(stock),
+        ["ops.pi", "tokens.pi", "graphs.pi", "parts.pi", "threads.pi", "counters.pi", "moe_routing.pi", "experts.pi"]
+            .map(stock),
     );
     let mut taken = 0;
     for source in sources {

@@ -116,7 +116,8 @@ const ROUNDS: u64 = 12;
 /// Of the numbers that the functions are called with.
 const TURNS: u64 = 7 * ROUNDS + ROUNDS * (ROUNDS - 1) / 2;
 
-const SUMS: &str = "n = count(), there = sum(has(task_clock)), time = sum(task_clock), wall = sum(dur), faults = sum(page_faults),
+const SUMS: &str =
+    "n = count(), there = sum(has(task_clock)), time = sum(task_clock), wall = sum(dur), faults = sum(page_faults),
     major = sum(major_faults), switches = sum(ctx_switches), moves = sum(migrations)";
 
 /// Something that takes all the time of a CPU; ends with the value.
@@ -160,9 +161,8 @@ fn counts_once(lab: &Lab) -> (Vec<[u64; 4]>, Output) {
     let truth = lab.folder().join("truth");
     let arguments = [truth.to_str().or_fail("a path"), data.to_str().or_fail("a path")];
     let mut program = Program::start(&file, &arguments);
-    let script: String = FUNCTIONS
-        .map(|f| format!("on span(\"exe:{f}\", turns: i64) where (turns > 1) < {SUMS} into {f} >\n"))
-        .concat();
+    let script: String =
+        FUNCTIONS.map(|f| format!("on span(\"exe:{f}\", turns: i64) where (turns > 1) < {SUMS} into {f} >\n")).concat();
     let running = Profinfer::attach_with(program.pid(), &script, &[]);
     program.go(ROUNDS);
     let report = running.interrupt();
@@ -245,9 +245,7 @@ fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
     let columns = "n = count(), there = sum(has(task_clock)), time = sum(first(task_clock, 0ns)),
                    faults = sum(first(page_faults, 0)), switches = sum(first(ctx_switches, 0)),
                    moves = sum(first(migrations, 0))";
-    let script = POINTS
-        .map(|point| format!("on {point} < {columns} by tid into {point} >\n"))
-        .concat();
+    let script = POINTS.map(|point| format!("on {point} < {columns} by tid into {point} >\n")).concat();
     let running = Profinfer::attach_with(engine.pid(), &script, &[]);
     let witness = |tid| (tid, (EVENTS.map(|event| ThreadCounter::new(tid, event)), switches(engine.pid(), tid)));
     let mut witnesses: HashMap<u32, _> = threads(engine.pid()).into_iter().map(witness).collect();
@@ -255,8 +253,10 @@ fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
     engine.generate(6);
     let report = running.interrupt();
     assert_eq!(report.code, Some(0), "{}", report.stderr);
-    let said: HashMap<u64, [u64; 4]> =
-        witnesses.iter_mut().map(|(tid, (all, _))| (u64::from(*tid), all.each_mut().map(ThreadCounter::read))).collect();
+    let said: HashMap<u64, [u64; 4]> = witnesses
+        .iter_mut()
+        .map(|(tid, (all, _))| (u64::from(*tid), all.each_mut().map(ThreadCounter::read)))
+        .collect();
     let all = ["ggml_op", "ggml_graph", "llama_ubatch", "llama_decode"].map(|point| report.table(point));
     let work = report.table("ggml_work");
     let mut uncounted = 0;
@@ -282,7 +282,9 @@ fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
         // Threads that are made for a graph are not known before.
         let Some(said) = said.get(&whole(row, "tid")) else { continue };
         let ours = COLUMNS.map(|column| whole(row, column));
-        assert!((0..4).all(|i| ours[i] <= said[i]), "{row}: {ours:?} of {said:?}");
+        // The kernel stops the thread's own clock a little before it tells of the switch, and starts it a little after.
+        let slack = [said[2] * 10_000, 0, 0, 0];
+        assert!((0..4).all(|i| ours[i] <= said[i] + slack[i]), "{row}: {ours:?} of {said:?}");
         compared += 1;
     }
     assert!(compared >= 4, "threads that live on");
@@ -293,7 +295,10 @@ fn counters_of_enclosing_events_hold_those_inside(kind: Kind) {
         assert!(whole(row, "switches") <= switches(pid, tid) - before, "{row}, by /proc");
     }
     let said: u64 = decode.rows.iter().map(|row| said[&whole(row, "tid")][0]).sum();
-    assert!(!enclosing || decode.total("time") * 10 > said * 6, "most of what its threads do: {decode:?}, by the kernel {said} ns");
+    assert!(
+        !enclosing || decode.total("time") * 10 > said * 6,
+        "most of what its threads do: {decode:?}, by the kernel {said} ns"
+    );
 }
 
 /// How often a thread was switched away, by `/proc`.
@@ -327,6 +332,10 @@ fn what_the_machine_cannot_count_is_told_at_once() {
         assert_eq!(whole(&row, "has"), 3, "{row}");
     } else {
         assert_eq!((whole(&row, "has"), &row["ipc"]), (0, &serde_json::Value::Null), "{row}");
-        assert!(report.stderr.contains("cycles, and what is made of it, is absent"), "{}", report.stderr);
+        assert!(
+            report.stderr.contains("absent, with what is made of it: cycles, instructions: cannot count"),
+            "{}",
+            report.stderr
+        );
     }
 }

@@ -349,8 +349,11 @@ mod tests {
         assert_eq!(run(0, 900, 300), Some(0));
         // Of an hour, with more instructions than 32 bits hold.
         let hour = 3_600_000_000_000;
-        assert_eq!(run(10_000_000_000_000, hour, hour / 4), Some(40_000_000_000_000));
-        for (count, wanted, ran) in [(123_456_789, 987_654_321, 123_456), (1 << 45, 1 << 42, (1 << 41) + 12_345)] {
+        for (count, wanted, ran) in [
+            (123_456_789, 987_654_321, 123_456),
+            (10_000_000_000_000, hour, hour / 4),
+            (1 << 45, 1 << 42, (1 << 41) + 12_345),
+        ] {
             let exact = i128::from(count) * i128::from(wanted) / i128::from(ran);
             let made = i128::from(run(count, wanted, ran).unwrap());
             assert!((made - exact).abs() * 1_000_000 <= exact, "{made} for {exact}");

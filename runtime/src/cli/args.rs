@@ -22,8 +22,8 @@ Examples:
                 every 1s < show t; clear t >' --pid 4711
       every second anew
 
-Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi moe_routing.pi
-experts.pi
+Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi counters.pi
+moe_routing.pi experts.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
 Each of check, plan, build, list, doctor and explain has a help of its own: profinfer check --help";

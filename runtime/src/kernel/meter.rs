@@ -77,7 +77,9 @@ impl Meter {
                 Some("this machine shows no such counter of the processor, as most virtual machines do not")
             }
             (Some(libc::EINVAL), Counter::Pmu(_)) => Some("the processor has no event of that number"),
-            (Some(libc::EMFILE), _) => Some("each counter takes a descriptor for each CPU; raise the limit with `ulimit -n`"),
+            (Some(libc::EMFILE), _) => {
+                Some("each counter takes a descriptor for each CPU; raise the limit with `ulimit -n`")
+            }
             _ => None,
         };
         KernelError::hinted(Action::Count, event.counter.to_string(), hint, source)

@@ -315,8 +315,7 @@ pub(super) fn perf_count(event_type: u32, config: u64, cpu: i32) -> io::Result<O
     attr.read_format = TOTAL_TIME_ENABLED | TOTAL_TIME_RUNNING;
     let (all, no_group, flags): (i32, RawFd, _) = (-1, -1, PERF_FLAG_FD_CLOEXEC);
     // SAFETY: the attribute lives until the call returns and `size` is its size; there is no address in it.
-    let fd =
-        unsafe { libc::syscall(libc::SYS_perf_event_open, ptr::from_mut(&mut attr), all, cpu, no_group, flags) };
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, ptr::from_mut(&mut attr), all, cpu, no_group, flags) };
     owned(fd)
 }
 

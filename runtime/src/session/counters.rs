@@ -68,10 +68,19 @@ impl Counters {
         Ok(())
     }
 
-    /// What is absent for want of a counter, one text for each.
+    /// What is absent for want of counters, one text for each reason.
     pub fn absent(&self) -> Vec<String> {
-        let text = |(counter, why): &(Counter, KernelError)| format!("{counter}, and what is made of it, is absent: {why}");
-        self.lacking.iter().map(text).collect()
+        let mut reasons: Vec<(&KernelError, Vec<String>)> = Vec::new();
+        for (counter, why) in &self.lacking {
+            match reasons.iter_mut().find(|(other, _)| other.errno() == why.errno()) {
+                Some((_, counters)) => counters.push(counter.to_string()),
+                None => reasons.push((why, vec![counter.to_string()])),
+            }
+        }
+        let text = |(why, counters): (&KernelError, Vec<String>)| {
+            format!("absent, with what is made of it: {}: {why}", counters.join(", "))
+        };
+        reasons.into_iter().map(text).collect()
     }
 
     /// The part of the time since counting began in which a counter ran, where that is not all of it: the processor has too few

@@ -147,11 +147,15 @@ impl Machine {
             lockdown: self.rights.lockdown.as_deref(),
             kernel: &self.release,
             features: features.collect(),
-            counters: self.counters.iter().map(|(counter, tried)| CounterJson {
-                name: counter.word(),
-                available: tried.is_ok(),
-                found: tried.as_ref().err().map_or_else(|| "counts".to_owned(), ToString::to_string),
-            }).collect(),
+            counters: self
+                .counters
+                .iter()
+                .map(|(counter, tried)| CounterJson {
+                    name: counter.word(),
+                    available: tried.is_ok(),
+                    found: tried.as_ref().err().map_or_else(|| "counts".to_owned(), ToString::to_string),
+                })
+                .collect(),
         }
     }
 }
@@ -204,7 +208,12 @@ fn counters(page: &mut Page, all: &[(Counter, Result<(), KernelError>)]) {
     }
     for (counter, tried) in all {
         if let Err(why) = tried {
-            page.entry(2, COLUMN, (Tone::Plain, counter.word()), &[(Tone::Weak, "no,"), (Tone::Faint, &why.to_string())]);
+            page.entry(
+                2,
+                COLUMN,
+                (Tone::Plain, counter.word()),
+                &[(Tone::Weak, "no,"), (Tone::Faint, &why.to_string())],
+            );
         }
     }
 }
