@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use profinfer::engine::Description;
 use profinfer::script::Script;
+use profinfer_compiler::counter::Counter;
 use profinfer_compiler::resolve::Resolver;
 
 /// What a field can be used as.
@@ -53,7 +54,8 @@ impl Generator {
                 fits.map(|(is, _)| is)
             };
             let enclosing = ["llama_ubatch.phase", "ggml_graph.n_nodes", "llama_ubatch.n_tokens", "ggml_op.op"];
-            let names = resolver.names_at(id).into_iter().chain(enclosing.map(str::to_owned));
+            let counters = Counter::NAMED.map(Counter::word);
+            let names = resolver.names_at(id).into_iter().chain(enclosing.iter().chain(&counters).map(|n| (*n).to_owned()));
             let fields: Vec<(String, Is)> = names.filter_map(|field| Some((field.clone(), is(&field)?))).collect();
             let key = |field: &str| compiles(&format!("on {on} < count() by k = {field} >"));
             let sum = |field: &str| compiles(&format!("on {on} < sum({field}) >"));
