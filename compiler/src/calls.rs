@@ -8,6 +8,7 @@ use profinfer_lang::span::Span;
 
 use crate::catalogue::Template;
 use crate::columns::may_be_absent;
+use crate::counter::Counter;
 use crate::events::not_alone;
 use crate::faults::{HelpNear, consequence, is_consequence, mismatch, not_yet, told_at, told_within};
 use crate::fold::combine;
@@ -51,6 +52,7 @@ fn usage(name: &str) -> &'static str {
         "concat" => "concat(a, b, …)",
         "bucket" => "bucket(x, width): x down to a multiple of width, a constant above zero of its kind",
         "stack" => "stack(user): the calls that the thread is in, in its own code",
+        "pmu" => "pmu(0xc0): an event of the processor by its number, at a point whose events take time",
         "starts" => "starts(name, \"ffn_moe_\"): whether a text in the target begins with that",
         "i32_at" => "i32_at(pointer, bytes)",
         "f32_at" => "f32_at(pointer, bytes)",
@@ -83,6 +85,7 @@ impl Resolver<'_> {
             ("stack", [of]) => self.stack(&call, &of.value),
             ("bucket", [of, width]) => self.bucket(&call, &of.value, &width.value),
             ("min" | "max", [a, b]) if !named => self.extreme(&call, &a.value, &b.value),
+            ("pmu", [number]) => self.pmu(&call, &number.value),
             ("starts", [of, with]) => self.starts(&call, &of.value, &with.value),
             ("i32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, false),
             ("f32_at", [base, bytes]) => self.at_bytes(&call, &base.value, &bytes.value, true),
@@ -140,6 +143,19 @@ impl Resolver<'_> {
         match (&of.kind, call.scope.point) {
             (ExprKind::Name(word), Some(point)) if word == "user" => call.value(Kind::Stack(point), Type::Stack),
             _ => Err(call.wrong(usage("stack"))),
+        }
+    }
+
+    /// An event of the processor by its own number.
+    fn pmu(&self, call: &Call<'_>, number: &ast::Expr) -> Resolved {
+        let number = self.expr(number, call.scope, None)?;
+        let point = call.scope.point.filter(|p| Counter::is_of(&self.catalogue().points[*p]));
+        match (point, &number.kind) {
+            (Some(point), Kind::Int(n)) if number.ty == Type::Int && *n >= 0 => {
+                let counter = Counter::Pmu(n.cast_unsigned());
+                call.value(Kind::Counter(point, counter), counter.ty())
+            }
+            _ => Err(call.wrong(usage("pmu"))),
         }
     }
 

@@ -395,7 +395,7 @@ impl<'a> Clauses<'a> {
     fn context(&mut self, point: PointId, span: Span) -> Option<plan::Expr> {
         let name = ast::Expr { kind: ExprKind::Name("context".to_owned()), span };
         let context = self.resolver.expr(&name, Scope::clause(point), None).ok()?;
-        let context = self.lowering.close_aside(&context, point);
+        let context = self.lowering.close(&context, point);
         self.keep(context)
     }
 

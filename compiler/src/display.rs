@@ -50,6 +50,7 @@ impl<'p> Kernel<'p> {
         let is_time = |ty: &Type| *ty == Type::Duration;
         let time = match expr {
             Expr::Dur | Expr::UntilMark | Expr::Start(_) | Expr::Call(CallValue::Own) => true,
+            Expr::Counter(i) => is_time(&self.plan.points[self.point].counters[*i].ty()),
             Expr::Capture(p, i) => is_time(&self.plan.points[*p].captures[*i].ty),
             Expr::Series(p, i) => self.plan.points[*p].series[*i].how.is_time(),
             Expr::Accum(p, i) => {
@@ -128,6 +129,7 @@ impl fmt::Display for Kernel<'_> {
             Expr::Element(i) => f.write_str(["row", "column"][(*i).min(1)]),
             Expr::Float32(a) => write!(f, "f32({})", self.of(a)),
             Expr::Call(value) => f.write_str(value.word()),
+            Expr::Counter(i) => write!(f, "{}", self.plan.points[self.point].counters[*i]),
             Expr::Steps(a, p, q) => write!(f, "steps of {p}/{q} in {}", self.of(a)),
             Expr::Stack => f.write_str("stack(user)"),
             Expr::Pid => f.write_str("pid"),

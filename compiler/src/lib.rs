@@ -27,6 +27,7 @@ pub mod catalogue;
 mod clauses;
 mod columns;
 pub mod compile;
+pub mod counter;
 pub mod described;
 mod display;
 pub mod eval;

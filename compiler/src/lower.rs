@@ -33,8 +33,6 @@ pub(crate) struct Lowering<'a> {
     parts: Vec<Option<Parts>>,
     /// What is lowered is done for each part.
     in_parts: bool,
-    /// What is lowered only tells contexts apart.
-    aside: bool,
     /// The point at whose start a text is read.
     reading_at: Option<PointId>,
 }
@@ -48,7 +46,6 @@ impl<'a> Lowering<'a> {
             .map(|p| Point {
                 name: p.name.clone(),
                 used: false,
-                asked: false,
                 wanted: false,
                 optional: true,
                 template: p.template,
@@ -67,6 +64,7 @@ impl<'a> Lowering<'a> {
                 captures: Vec::new(),
                 accums: Vec::new(),
                 series: Vec::new(),
+                counters: Vec::new(),
                 checks: Vec::new(),
                 silent: p.silent.clone(),
                 of_script: p.of_script,
@@ -74,15 +72,13 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         let parts = vec![None; resolver.catalogue().points.len()];
-        Self { resolver, points, parts, in_parts: false, aside: false, reading_at: None }
+        Self { resolver, points, parts, in_parts: false, reading_at: None }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
     pub(crate) fn need(&mut self, id: PointId) -> Result<(), Diagnostic> {
-        let is_news = !self.aside && !self.points[id].asked;
-        self.points[id].asked |= is_news;
         if std::mem::replace(&mut self.points[id].used, true) {
-            return if is_news { self.need_gate(id) } else { Ok(()) };
+            return Ok(());
         }
         let info = &self.resolver.catalogue().points[id];
         let inside = Scope { point: Some(id), inside: true, locals: &[] };
@@ -137,23 +133,10 @@ impl<'a> Lowering<'a> {
                 self.part(id, &Part { how: PartHow::Count, value: None }, "part_count()".to_owned())?;
             }
         }
-        self.need_gate(id)
-    }
-
-    /// Marks the point in whose events those of another are counted.
-    fn need_gate(&mut self, id: PointId) -> Result<(), Diagnostic> {
         match self.points[id].gate {
             Gate::Run => Ok(()),
             Gate::Inside(outer) | Gate::Step(outer) => self.need(outer),
         }
-    }
-
-    /// Something that only tells contexts apart, and that there is nothing of where no engine is.
-    pub(crate) fn close_aside(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
-        let before = std::mem::replace(&mut self.aside, true);
-        let lowered = self.close(e, point);
-        self.aside = before;
-        lowered
     }
 
     /// A number that each part has.
@@ -284,13 +267,17 @@ impl<'a> Lowering<'a> {
         Ok(match &e.kind {
             Kind::Dur(of) if *of == point => Expr::Dur,
             Kind::UntilMark(of) if *of == point => {
-                let site = self.resolver.catalogue().points[point].mark.clone();
-                let field = e.to_string();
-                let known = self.points[point].mark.take();
-                self.points[point].mark = known.or_else(|| Some(plan::Mark { site: site?, field }));
+                self.need_mark(point, e);
                 Expr::UntilMark
             }
-            Kind::Dur(of) | Kind::UntilMark(of) => {
+            Kind::Counter(of, counter) if *of == point => {
+                // What the others of a team counted, thread 0 cannot read when it ends their last step.
+                if self.resolver.catalogue().points[point].team.is_some() {
+                    self.need_mark(point, e);
+                }
+                Expr::Counter(index_of(&mut self.points[point].counters, *counter))
+            }
+            Kind::Dur(of) | Kind::UntilMark(of) | Kind::Counter(of, _) => {
                 let name = &self.points[*of].name;
                 return Err(Diagnostic::error("PI0213", format!("`{name}.{e}` is not known while the event is open"))
                     .at(e.span, "known only at its end")
@@ -358,6 +345,14 @@ impl<'a> Lowering<'a> {
             Kind::Matches(a, p) => Expr::Matches(Box::new(self.close(a, point)?), enum_of(&a.ty), p.clone()),
             _ => return Err(cannot(e)),
         })
+    }
+
+    /// The mark of a point is to be probed, for that field.
+    fn need_mark(&mut self, point: PointId, e: &Typed) {
+        let site = self.resolver.catalogue().points[point].mark.clone();
+        let field = e.to_string();
+        let known = self.points[point].mark.take();
+        self.points[point].mark = known.or_else(|| Some(plan::Mark { site: site?, field }));
     }
 
     /// How a gathered or carried value is called: by its field's name, else by what it does.

@@ -8,6 +8,7 @@ pub use column::{Ceiling, ColumnExpr, OutColumn};
 use profinfer_lang::span::Span;
 
 use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
+use crate::counter::Counter;
 use crate::pattern::Pattern;
 use crate::typed::{AccumHow, CallValue, PartHow, Place, PointId, SeriesHow};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
@@ -42,8 +43,6 @@ pub struct Point {
     pub name: String,
     /// Whether anything of it is needed.
     pub used: bool,
-    /// Whether it is needed for more than to tell the contexts of a process apart.
-    pub asked: bool,
     /// Whether a clause stands on it, without which the target is not worth attaching to.
     pub wanted: bool,
     /// All clauses on it are marked `?`.
@@ -81,6 +80,8 @@ pub struct Point {
     pub accums: Vec<Accum>,
     /// What is carried from event to event.
     pub series: Vec<Series>,
+    /// What its events' threads count.
+    pub counters: Vec<Counter>,
     /// What must hold of the first events.
     pub checks: Vec<Check>,
     /// Why it may attach and never fire.
@@ -306,6 +307,8 @@ pub enum Expr {
     Float32(Box<Expr>),
     /// What is known of a call of the point at hand.
     Call(CallValue),
+    /// What the thread counted during the event, by its place among the counters of the point.
+    Counter(usize),
     /// How many whole steps of so many parts (the first) of a whole (the second) a fixed-point number has, rounded down;
     /// absent where the number times the second leaves 64 bits.
     Steps(Box<Expr>, i64, i64),
@@ -686,6 +689,15 @@ pub struct Timer {
 }
 
 impl Plan {
+    /// What threads count during events, each counter once.
+    pub fn counters(&self) -> Vec<Counter> {
+        let mut all: Vec<Counter> =
+            self.points.iter().filter(|p| p.used).flat_map(|p| p.counters.iter().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Whether there is nothing to measure in a process without the engine: points of it are needed, or no others are there.
     pub fn needs_engine(&self) -> bool {
         let mut used = self.points.iter().filter(|p| p.used);
@@ -695,7 +707,7 @@ impl Plan {
         let served: Vec<&Point> = self.points.iter().filter(|p| p.used && optional(p)).collect();
         let needed = |(id, p): (PointId, &Point)| {
             let serves = !p.wanted && served.iter().any(|q| serves(id, q));
-            p.used && p.asked && !p.of_script && !optional(p) && !serves
+            p.used && !p.of_script && !optional(p) && !serves
         };
         self.points.iter().enumerate().any(needed) || !used.any(|p| p.of_script)
     }

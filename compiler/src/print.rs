@@ -153,6 +153,10 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
             .iter()
             .map(|s| format!("{}{}{}", s.at.of(), s.symbols.join(" or "), if s.optional { " ?" } else { "" })),
     );
+    if !p.counters.is_empty() {
+        let counters: Vec<String> = p.counters.iter().map(ToString::to_string).collect();
+        out.line("counters", &counters.join(", "));
+    }
     if let Some(mark) = &p.mark {
         let optional = if mark.site.optional { " ?" } else { "" };
         out.line("mark", &format!("{}{optional}, for `{}`", mark.site.symbols.join(" or "), mark.field));

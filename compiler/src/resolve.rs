@@ -34,6 +34,7 @@ pub(crate) const SCALARS: &[&str] = &[
     "if",
     "has",
     "number_after",
+    "pmu",
     "match",
     "concat",
     "bucket",

@@ -4,6 +4,7 @@ use std::fmt;
 
 use profinfer_lang::span::Span;
 
+use crate::counter::Counter;
 use crate::display::{Shown, duration};
 use crate::pattern::Pattern;
 use crate::types::{ArithOp, CmpOp, Mem, Type};
@@ -117,6 +118,8 @@ pub enum Kind {
     Call(PointId, CallValue),
     /// The call stack, in the thread's own code, where a point's event begins.
     Stack(PointId),
+    /// What the thread counted during a point's event.
+    Counter(PointId, Counter),
 }
 
 /// What is known of a call of a function that a script names, beside its arguments.
@@ -359,6 +362,7 @@ impl Typed {
             | Kind::Element(..)
             | Kind::Call(..)
             | Kind::Stack(_)
+            | Kind::Counter(..)
             | Kind::PartIndex(_)
             | Kind::Part(..)
             | Kind::Accum(..) => Vec::new(),
@@ -420,7 +424,7 @@ impl Typed {
             | Kind::Stack(point) => {
                 return Stage::Open(*point);
             }
-            Kind::Call(..) => return Stage::Close,
+            Kind::Call(..) | Kind::Counter(..) => return Stage::Close,
             Kind::Part(point, part) if !part.how.is_of_row() => return Stage::Open(*point),
             Kind::Part(..) => return Stage::Close,
             Kind::Dur(_) | Kind::UntilMark(_) | Kind::Start(_) => return Stage::Close,
@@ -483,6 +487,7 @@ impl Typed {
             | Kind::Element(p, _)
             | Kind::Call(p, _)
             | Kind::Stack(p)
+            | Kind::Counter(p, _)
             | Kind::PartIndex(p)
             | Kind::Part(p, _)
             | Kind::Dur(p)
@@ -571,6 +576,7 @@ impl fmt::Display for Typed {
             Kind::AddressOf(a) => write!(f, "address({a})"),
             Kind::Call(_, value) => f.write_str(value.word()),
             Kind::Stack(_) => f.write_str("stack(user)"),
+            Kind::Counter(_, counter) => write!(f, "{counter}"),
             Kind::Has(a) => write!(f, "has({a})"),
         }
     }

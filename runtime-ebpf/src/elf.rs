@@ -1,8 +1,10 @@
 //! Maps and programs as an ELF object file, as compilers of eBPF write it: for `llvm-objdump`, `bpftool` and loaders.
 //!
-//! Programs are in section `uprobe`, those of kernel events in `tracepoint/category/name` and `perf_event`, a function each. Maps are variables in `.maps`, described by `.BTF`. The counters are
-//! `.bss` and fresh rows `.rodata`, since programs name those by address. Nothing says where the programs are attached,
-//! the gate in the counters is shut, and no process is in the map of targets that kernel events ask: all is up to who loads it.
+//! Programs are in section `uprobe`, those of kernel events in `tracepoint/category/name` and `perf_event`, the one that keeps
+//! what threads count in `raw_tracepoint/sched_switch`, a function each. Maps are variables in `.maps`, described by `.BTF`. The
+//! counters are `.bss` and fresh rows `.rodata`, since programs name those by address. Nothing says where the programs are
+//! attached, the gate in the counters is shut, and no process is in the map of targets that kernel events ask: all is up to who
+//! loads it.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,7 +14,9 @@ use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
 };
 
+use crate::asm::Code;
 use crate::btf::Types;
+use crate::counting::SWITCHES;
 use crate::layout::MapId;
 use crate::object::{MapKind, MapSpec, Object, Program};
 
@@ -33,6 +37,10 @@ pub fn write(object: &Object, license: &str) -> Result<Vec<u8>, object::write::E
         names: HashSet::new(),
     };
     let text = writer.file.add_section(Vec::new(), b"uprobe".to_vec(), SectionKind::Text);
+    let switches = object
+        .switches
+        .is_some()
+        .then(|| writer.file.add_section(Vec::new(), b"raw_tracepoint/sched_switch".to_vec(), SectionKind::Text));
     let section = writer.file.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     writer.file.append_section_data(section, &[license.as_bytes(), b"\0"].concat(), 1);
     writer.maps(&object.maps);
@@ -47,7 +55,10 @@ pub fn write(object: &Object, license: &str) -> Result<Vec<u8>, object::write::E
                 section
             }
         };
-        writer.program(section, program)?;
+        writer.program(section, &program.name, &program.code)?;
+    }
+    if let (Some(section), Some(code)) = (switches, &object.switches) {
+        writer.program(section, SWITCHES, code)?;
     }
     let section = writer.file.add_section(Vec::new(), b".BTF".to_vec(), SectionKind::Other);
     writer.file.append_section_data(section, &writer.types.encode(), 4);
@@ -120,6 +131,7 @@ impl Writer {
             MapKind::LruHash => (9, true),
             MapKind::Ring => (27, false),
             MapKind::Stacks => (7, true),
+            MapKind::Perf => (4, true),
         };
         let mut numbers = vec![("type", kind), ("max_entries", map.max_entries)];
         if sized {
@@ -134,19 +146,19 @@ impl Writer {
         self.types.pointer(array)
     }
 
-    fn program(&mut self, text: SectionId, program: &Program) -> Result<(), object::write::Error> {
-        let mut insns = program.code.insns.clone();
-        for reloc in &program.code.relocs {
+    fn program(&mut self, text: SectionId, name: &str, code: &Code) -> Result<(), object::write::Error> {
+        let mut insns = code.insns.clone();
+        for reloc in &code.relocs {
             // What goes into the second half when it is loaded stands in the first in a file.
             insns[reloc.at].regs &= 0x0f;
             insns[reloc.at].imm = reloc.value.unwrap_or_default() as i32;
             insns[reloc.at + 1].imm = 0;
         }
         let bytes: Vec<u8> = insns.iter().flat_map(|i| i.word().to_le_bytes()).collect();
-        let name = self.name(&program.name);
+        let name = self.name(name);
         let id = self.symbol(&name, SymbolKind::Text);
         let start = self.file.add_symbol_data(id, text, &bytes, 8);
-        for reloc in &program.code.relocs {
+        for reloc in &code.relocs {
             let Some(symbol) = self.maps.get(&reloc.map) else { continue };
             let flags = RelocationFlags::Elf { r_type: R_BPF_64_64 };
             let reloc = Relocation { offset: start + 8 * reloc.at as u64, symbol: *symbol, addend: 0, flags };

@@ -72,6 +72,8 @@ pub mod helper {
     pub const GET_CURRENT_PID_TGID: i32 = 14;
     pub const GET_CURRENT_COMM: i32 = 16;
     pub const GET_STACKID: i32 = 27;
+    pub const GET_CURRENT_TASK: i32 = 35;
+    pub const PERF_EVENT_READ_VALUE: i32 = 55;
     pub const SEND_SIGNAL: i32 = 109;
     pub const PROBE_READ_USER: i32 = 112;
     pub const PROBE_READ_KERNEL: i32 = 113;
@@ -98,6 +100,8 @@ pub mod helper {
             PROBE_READ_KERNEL => "probe_read_kernel",
             PROBE_READ_KERNEL_STR => "probe_read_kernel_str",
             TASK_PT_REGS => "task_pt_regs",
+            GET_CURRENT_TASK => "get_current_task",
+            PERF_EVENT_READ_VALUE => "perf_event_read_value",
             SEND_SIGNAL => "send_signal",
             PROBE_READ_USER => "probe_read_user",
             PROBE_READ_USER_STR => "probe_read_user_str",

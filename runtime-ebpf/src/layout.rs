@@ -1,10 +1,12 @@
 //! How everything lies in the kernel: counters, thread slots, open records, rows.
 
 use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::counter::Counter;
 use profinfer_compiler::plan::{Linear, Plan, SlotHow, Table};
 use profinfer_compiler::typed::PointId;
 
 use crate::asm::BuildError;
+use crate::counting::{CountsLayout, counted_size, readings};
 use crate::emit::SERIES_VALUE;
 
 /// A map of a program set.
@@ -42,6 +44,10 @@ pub enum MapId {
     Ranges,
     /// Call stacks by number.
     Stacks,
+    /// What threads have counted, by task. See [`counted`](crate::counting::counted).
+    Counted,
+    /// The events of one of the plan's counters, by CPU.
+    Perf(Counter),
 }
 
 /// The sentinel that stands for "absent" among the kernel's numbers.
@@ -90,6 +96,14 @@ pub enum PointCounter {
     NoRoom,
     /// Layout samples taken.
     Samples,
+    /// Events without their counters: they began on another thread, or before a switch that was not seen.
+    Uncounted,
+    /// Events in which a counter never ran, others having its place.
+    NeverRan,
+    /// Events that ended on another CPU than they began on.
+    Moved,
+    /// Counts made up for the time in which others had the counter's place.
+    Scaled,
 }
 
 /// Counter words of a table.
@@ -169,7 +183,7 @@ pub const MAX_STACKS: u32 = 8_192;
 /// Bytes into a row, a record or a thread slot that an instruction can reach.
 const REACH: u32 = i16::MAX as u32;
 /// Words per point.
-const POINT_WORDS: u32 = 6;
+const POINT_WORDS: u32 = 10;
 /// Words per table.
 const TABLE_WORDS: u32 = 6;
 
@@ -223,6 +237,8 @@ pub struct PointLayout {
     pub team: Option<TeamLayout>,
     /// Offsets of what tells calls of a function within each other apart.
     pub call: Option<CallLayout>,
+    /// Offsets of what the thread counts, where a script asks for it.
+    pub counts: Option<CountsLayout>,
     /// Offsets of the numbers of row and column at hand (rows).
     pub element: [i16; 2],
     /// Offsets of what concerns its parts.
@@ -369,6 +385,11 @@ impl Layout {
                     number: take(8),
                     gathered: parts.gathered.iter().map(|_| take(8)).collect(),
                 });
+                l.counts = (!p.counters.is_empty()).then(|| CountsLayout {
+                    whose: take(8),
+                    cpu: take(8),
+                    counters: p.counters.iter().map(|c| readings(*c).map(|_| [take(8), take(8)]).collect()).collect(),
+                });
                 if p.each.is_some() {
                     l.element = [take(8), take(8)];
                 }
@@ -422,7 +443,12 @@ impl Layout {
             }
         }
         let of_parts = points.iter().filter_map(|l: &PointLayout| l.parts.as_ref()).map(PartsLayout::value_size);
-        let zeros = points.iter().map(|l: &PointLayout| l.size).chain(of_parts).fold(slot.max(SERIES_VALUE), u32::max);
+        let counted = counted_size(&plan.counters());
+        let zeros = points
+            .iter()
+            .map(|l: &PointLayout| l.size)
+            .chain(of_parts)
+            .fold(slot.max(SERIES_VALUE).max(counted), u32::max);
         let mut at = zeros.next_multiple_of(8);
         for table in &mut tables {
             table.fresh = at;

@@ -5,6 +5,7 @@
 
 pub mod asm;
 pub mod btf;
+pub mod counting;
 pub mod elf;
 mod emit;
 pub mod insn;

@@ -84,6 +84,8 @@ impl Names<'_> {
             MapId::Targets => "targets".to_owned(),
             MapId::Ranges => "ranges".to_owned(),
             MapId::Stacks => "stacks".to_owned(),
+            MapId::Counted => "counted".to_owned(),
+            MapId::Perf(counter) => format!("counter {counter}"),
         }
     }
 
@@ -137,13 +139,17 @@ impl Names<'_> {
 }
 
 /// Names of the counters of a point.
-const POINT_COUNTERS: [(PointCounter, &str); 6] = [
+const POINT_COUNTERS: [(PointCounter, &str); 10] = [
     (PointCounter::Hits, "hits"),
     (PointCounter::Events, "events"),
     (PointCounter::Cut, "cut"),
     (PointCounter::FailedRead, "failed_read"),
     (PointCounter::NoRoom, "no_room"),
     (PointCounter::Samples, "samples"),
+    (PointCounter::Uncounted, "uncounted"),
+    (PointCounter::NeverRan, "never_ran"),
+    (PointCounter::Moved, "moved"),
+    (PointCounter::Scaled, "scaled"),
 ];
 
 /// The code alone, one instruction a line.

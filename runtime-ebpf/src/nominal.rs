@@ -24,6 +24,7 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         structs: structs.collect(),
         available: vec![true; plan.points.len()],
         marks: vec![true; plan.points.len()],
+        lacks_counters: Vec::new(),
         loops: true,
         stacks: Default::default(),
         trace_fields: TRACE_FIELDS.iter().map(|(c, n, f, at)| (format!("{c}:{n}.{f}"), *at)).collect(),

@@ -6,6 +6,7 @@ use profinfer_compiler::typed::PointId;
 use profinfer_lang::ast::Edge;
 
 use crate::asm::{BuildError, Code};
+use crate::counting::counted_size;
 use crate::emit::{CHECK_SAMPLES, Emit, RANGED, SERIES_KEY, SERIES_VALUE};
 use crate::layout::{Layout, MAX_FRAMES, MAX_STACKS, MapId, range, waiting};
 use crate::target::TargetFacts;
@@ -21,6 +22,8 @@ pub struct Object {
     pub programs: Vec<Program>,
     /// The programs of the layout check, detached once it is done.
     pub checks: Vec<Program>,
+    /// What runs at every switch between tasks, on `sched_switch`, where threads count.
+    pub switches: Option<Code>,
 }
 
 /// A map.
@@ -59,6 +62,8 @@ pub enum MapKind {
     Ring,
     /// Call stacks by number.
     Stacks,
+    /// Events of a counter, one for each CPU.
+    Perf,
 }
 
 /// A program with the site it is for.
@@ -183,7 +188,8 @@ impl Object {
         }
         let checks = check_programs(plan, &layout, target)?;
         let maps = maps(plan, &layout);
-        Ok(Object { layout, maps, programs, checks })
+        let switches = crate::counting::switches(plan, target)?;
+        Ok(Object { layout, maps, programs, checks, switches })
     }
 }
 
@@ -399,6 +405,13 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     let fresh = layout.fresh(plan);
     let bytes = fresh.len() as u32;
     maps.add(MapId::Fresh, "fresh", MapKind::Array, (4, bytes), 1).value = Some(fresh);
+    let counters = plan.counters();
+    if !counters.is_empty() {
+        maps.add(MapId::Counted, "counted", MapKind::LruHash, (8, counted_size(&counters)), MAX_THREADS);
+    }
+    for counter in counters {
+        maps.add(MapId::Perf(counter), counter.word(), MapKind::Perf, (4, 4), 0);
+    }
     if plan.tables.iter().any(|t| t.streamed) {
         maps.add(MapId::Events, "events", MapKind::Ring, (0, 0), RING_BYTES);
     }

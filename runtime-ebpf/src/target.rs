@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use profinfer_compiler::counter::Counter;
 use profinfer_compiler::pattern::Pattern;
 use profinfer_compiler::typed::{Place, PointId};
 
@@ -142,6 +143,8 @@ pub struct TargetFacts {
     pub starts: Vec<Vec<bool>>,
     /// Points whose mark it has.
     pub marks: Vec<bool>,
+    /// Counters that the machine lacks.
+    pub lacks_counters: Vec<Counter>,
     /// Whether the kernel bounds loops (Linux 6.9).
     pub loops: bool,
     /// Offsets of what is read of the kernel's own tracepoints, by `category:name.field`.
@@ -195,6 +198,11 @@ impl TargetFacts {
     /// Whether the target has the mark of a point.
     pub fn has_mark(&self, point: PointId) -> bool {
         self.marks.get(point).copied().unwrap_or(false)
+    }
+
+    /// Whether the machine has a counter.
+    pub fn has_counter(&self, counter: Counter) -> bool {
+        !self.lacks_counters.contains(&counter)
     }
 
     /// Whether the target has a point.

@@ -218,6 +218,10 @@ pub struct End {
     pub open: u64,
     /// Points that attached and never fired, with the reason known for it.
     pub silent: Vec<Silent>,
+    /// What is to be known of the counters of each point that has some.
+    pub counted: BTreeMap<String, Counted>,
+    /// Counters that had to share their place in the processor, with the part of the time in which they ran.
+    pub shared: BTreeMap<String, f64>,
     /// What was done at events, clause by clause.
     pub at_events: Vec<AtEvents>,
     /// Kernel memory of the maps, in bytes.
@@ -225,6 +229,19 @@ pub struct End {
     /// What the layout check found: `checked`, `unchecked` if no event came or only the script says what is read, `none` if there
     /// is nothing to check.
     pub layout: String,
+}
+
+/// Events of a point whose counters are not as simple as others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Counted {
+    /// Events that ended on another CPU than they began on; what they counted on both is added up.
+    pub moved: u64,
+    /// Events without counters: they began on another thread, or a switch was not seen.
+    pub uncounted: u64,
+    /// Counts that are absent, since the counter never ran during the event.
+    pub never_ran: u64,
+    /// Counts made up for the time in which the counter did not run.
+    pub scaled: u64,
 }
 
 /// A point that attached and never fired.

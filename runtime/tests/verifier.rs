@@ -16,6 +16,7 @@ use profinfer::engine::{Description, descriptions};
 use profinfer::kernel::{KernelError, Linux, Rights};
 use profinfer::script::Script;
 use profinfer::session::SessionError;
+use profinfer::session::counters::Counters;
 use profinfer::session::files::Files;
 use profinfer::session::instance::Instance;
 use profinfer::session::sites::Target;
@@ -105,7 +106,8 @@ fn load(
     let target = Target::new(&plan, files);
     let programs = programs(&plan, &target)?;
     let identity = target.identity(&plan);
-    match Instance::new(&plan, &target, identity, kernel) {
+    let counters = Counters::open(&plan, kernel).map_err(|e| e.to_string())?;
+    match Instance::new(&plan, &target, identity, &counters, kernel) {
         Ok(_) => Ok(programs),
         Err(SessionError::Kernel(KernelError::Verifier { name, log, .. })) => {
             let lines: Vec<&str> = log.lines().collect();

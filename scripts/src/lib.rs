@@ -33,6 +33,7 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "threads.pi", text: include_str!("../threads.pi") },
     Text { path: "paging.pi", text: include_str!("../paging.pi") },
     Text { path: "offload.pi", text: include_str!("../offload.pi") },
+    Text { path: "counters.pi", text: include_str!("../counters.pi") },
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
     Text { path: "kv.pi", text: include_str!("../kv.pi") },

@@ -9,6 +9,7 @@ pub mod callback;
 pub mod engine;
 pub mod lab;
 pub mod offload;
+pub mod perf;
 pub mod profinfer;
 pub mod program;
 pub mod routing;

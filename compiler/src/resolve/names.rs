@@ -4,6 +4,7 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use super::{Resolved, Resolver, Scope};
+use crate::counter::Counter;
 use crate::faults::{HelpNear, consequence};
 use crate::typed::{Common, Kind, PointId, Typed};
 use crate::types::Type;
@@ -110,9 +111,15 @@ impl Resolver<'_> {
             "comm" => (Kind::Common(Common::Comm), Type::Str(16)),
             _ if info.called.is_some() => match info.call_value(name) {
                 Some((value, ty)) => (Kind::Call(point, value), ty),
+                None => match Counter::of_word(name).filter(|_| Counter::is_of(info)) {
+                    Some(counter) => (Kind::Counter(point, counter), counter.ty()),
+                    None => return Ok(None),
+                },
+            },
+            _ => match Counter::of_word(name).filter(|_| Counter::is_of(info)) {
+                Some(counter) => (Kind::Counter(point, counter), counter.ty()),
                 None => return Ok(None),
             },
-            _ => return Ok(None),
         };
         Ok(Some(Typed::new(kind, ty, span)))
     }
@@ -139,12 +146,13 @@ impl Resolver<'_> {
     pub(crate) fn unknown_field(&self, point: PointId, name: &str, span: Span) -> Diagnostic {
         let names = self.names_at(point);
         let info = &self.catalogue.points[point];
+        let counters = Counter::NAMED.iter().filter(|_| Counter::is_of(info)).map(|c| c.word());
         let points = info.within.iter().map(|p| self.catalogue.points[*p].name.as_str());
         Diagnostic::error("PI0202", format!("`{}` has no field `{name}`", info.name))
             .at(span, "unknown field")
             .help_near(
                 name,
-                names.iter().map(String::as_str).chain(points),
+                names.iter().map(String::as_str).chain(counters).chain(points),
                 &format!("fields of {}: {}", info.name, names.join(" ")),
             )
     }

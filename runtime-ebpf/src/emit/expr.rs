@@ -91,6 +91,7 @@ impl Emit<'_> {
                 false
             }
             Expr::Call(value) => self.call_value(*value, phase),
+            Expr::Counter(i) => self.counted(*i, point),
             Expr::Steps(of, parts, whole) => {
                 self.steps_of(of, (*parts, *whole), point, phase);
                 true

@@ -26,6 +26,7 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         self.now();
         self.asm.store(RECORD, at, NOW);
+        self.mark_counts(point);
         // That it was ever reached is told once: a word that all threads write to would be a bottleneck.
         let word = self.layout.mark_counter(point);
         self.asm.load_map_value(R0, MapId::Counters, word * 8);

@@ -4,6 +4,7 @@
 
 mod block;
 mod call;
+mod counts;
 mod enclosing;
 mod expr;
 mod kernel;

@@ -75,6 +75,7 @@ impl Emit<'_> {
         if let Some(at) = self.layout.points[point].mark {
             self.asm.store_imm(RECORD, at, 0);
         }
+        self.open_counts(point);
         self.asm.store(RECORD, record::START, NOW);
         Ok(())
     }
@@ -184,6 +185,7 @@ impl Emit<'_> {
         self.asm.mov(R0, NOW);
         self.asm.alu(Alu::Sub, R0, R1);
         self.asm.store(FP, self.dur, R0);
+        self.close_counts(point);
         self.count_point(point, PointCounter::Events);
         self.close_series(point);
         self.tell(point);

@@ -195,6 +195,10 @@ fn point(page: &mut Page, catalogue: &Catalogue, id: usize, seen: Option<&Seen>,
         page.heading(&format!("{title} of {}", point.name));
         write_fields(page, group, None, probes);
     }
+    if !fields.counters.is_empty() {
+        page.heading(&format!("counters of {}", point.name));
+        write_fields(page, &fields.counters, None, probes);
+    }
     for (outer, group) in &fields.enclosing {
         let example = group.first().map_or("time", |f| f.name.as_str());
         page.heading(&format!("fields of {outer}, which may enclose it (write {outer}.{example})"));

@@ -74,6 +74,13 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
             object
         }
     };
+    if let Some(code) = &object.switches {
+        page.heading("at every switch between tasks of the machine");
+        let counters: Vec<String> = plan.counters().iter().map(ToString::to_string).collect();
+        let does = format!("keep what threads count: {}", counters.join(", "));
+        let length = plural(code.insns.len(), "instruction");
+        page.hang(2, &[(Tone::Name, &does), (Tone::Faint, &format!("({length})"))]);
+    }
     maps(&mut page, &object, &plan);
     if args.verbose {
         programs(&mut page, &object, &plan);
@@ -173,6 +180,7 @@ fn word(spec: &MapSpec) -> &'static str {
         MapKind::LruHash => "lru",
         MapKind::Ring => "ring",
         MapKind::Stacks => "stack",
+        MapKind::Perf => "perf",
     }
 }
 

@@ -16,7 +16,7 @@ pub fn possible_cpus() -> Result<usize, KernelError> {
 ///
 /// # Errors
 /// [`KernelError::File`] where sysfs cannot be read.
-pub(super) fn online_cpus() -> Result<Vec<i32>, KernelError> {
+pub fn online_cpus() -> Result<Vec<i32>, KernelError> {
     list(Path::new("/sys/devices/system/cpu/online"))
 }
 

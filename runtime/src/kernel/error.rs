@@ -111,6 +111,10 @@ pub enum Action {
     AttachTracepoint,
     /// Sample CPUs.
     AttachSample,
+    /// Count an event of the CPU or of the kernel.
+    Count,
+    /// Read what was counted.
+    ReadCount,
     /// Read what the kernel says about one of its objects.
     Inspect,
     /// List the kernel's BPF objects.
@@ -133,6 +137,8 @@ impl fmt::Display for Action {
             Self::AttachUprobes => "attach to code of",
             Self::AttachTracepoint => "attach to tracepoint",
             Self::AttachSample => "attach to sampling event",
+            Self::Count => "count",
+            Self::ReadCount => "read the counter of",
             Self::Inspect => "inspect",
             Self::List => "list",
             Self::EnableStats => "enable",

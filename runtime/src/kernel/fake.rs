@@ -16,6 +16,7 @@ use super::{
     link::{Link, LinkKind, SoftwareEvent},
     linux::Linux,
     map::{Map, MapKind, MapSpec},
+    meter::{CountedEvent, Meter, Reading},
     program::{AttachType, Program, ProgramSpec},
 };
 
@@ -28,6 +29,8 @@ pub(crate) enum Call {
     Tracepoint { program: String, category: String, name: String },
     Sample { program: String, hz: u64 },
     Software { program: String, event: SoftwareEvent },
+    RawTracepoint { program: String, name: String },
+    Count { event: CountedEvent, cpu: i32 },
 }
 
 /// A kernel that remembers, and lacks what it is told to lack.
@@ -36,6 +39,8 @@ pub(crate) struct Fake {
     features: Features,
     inner: Option<Linux>,
     calls: Mutex<Vec<Call>>,
+    /// What is read of counters, one reading after the other, and the error number of those that there are not.
+    counts: Vec<(CountedEvent, Result<Vec<Reading>, i32>)>,
 }
 
 impl Fake {
@@ -56,18 +61,24 @@ impl Fake {
             bpf_loop: all("bpf_loop"),
             tracefs: all("tracefs"),
         };
-        Self { features, inner: None, calls: Mutex::default() }
+        Self { features, inner: None, calls: Mutex::default(), counts: Vec::new() }
     }
 
     /// The real kernel, so that what a fallback makes really runs.
     pub(crate) fn real() -> Self {
         let linux = Linux::new();
-        Self { features: linux.features().clone(), inner: Some(linux), calls: Mutex::default() }
+        Self { features: linux.features().clone(), inner: Some(linux), calls: Mutex::default(), counts: Vec::new() }
     }
 
     /// As a kernel without some features; what needs one of them is refused as an old kernel would.
     pub(crate) fn without(mut self, lack: impl FnOnce(&mut Features)) -> Self {
         lack(&mut self.features);
+        self
+    }
+
+    /// What each of its CPUs reads of a counter, one after the other; or the error number with which it has none.
+    pub(crate) fn counting(mut self, event: CountedEvent, readings: Result<Vec<Reading>, i32>) -> Self {
+        self.counts.push((event, readings));
         self
     }
 
@@ -170,6 +181,23 @@ impl Kernel for Fake {
         match &self.inner {
             Some(linux) => linux.tracepoint(program, category, name),
             None => Ok(Link::holding(LinkKind::Tracepoint, 1, Self::nothing(Action::AttachTracepoint, name)?)),
+        }
+    }
+
+    fn raw_tracepoint(&self, program: &Program, name: &str) -> Result<Link, KernelError> {
+        self.log().push(Call::RawTracepoint { program: program.name().into(), name: name.into() });
+        match &self.inner {
+            Some(linux) => linux.raw_tracepoint(program, name),
+            None => Ok(Link::holding(LinkKind::RawTracepoint, 1, Self::nothing(Action::AttachTracepoint, name)?)),
+        }
+    }
+
+    fn count(&self, event: CountedEvent, cpu: i32) -> Result<Meter, KernelError> {
+        self.log().push(Call::Count { event, cpu });
+        match self.counts.iter().find(|(counted, _)| *counted == event) {
+            Some((_, Ok(readings))) => Ok(Meter::of_readings(event, readings)),
+            Some((_, Err(errno))) => Err(Meter::refused(event, io::Error::from_raw_os_error(*errno))),
+            None => Linux::new().count(event, cpu),
         }
     }
 

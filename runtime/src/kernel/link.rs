@@ -46,6 +46,8 @@ pub enum LinkKind {
     Sample,
     /// An event of the kernel's own counters per CPU.
     Software,
+    /// A tracepoint, without a perf event.
+    RawTracepoint,
 }
 
 /// An event that the kernel itself counts (`PERF_COUNT_SW_…`).
@@ -174,6 +176,14 @@ impl Link {
         let part = Part::on_event(program, &event, 0)
             .map_err(|source| KernelError::new(Action::AttachTracepoint, format!("{category}:{name}"), source))?;
         Ok(Self { kind: LinkKind::Tracepoint, sites: 1, parts: vec![part] })
+    }
+
+    /// Attaches to a tracepoint without a perf event.
+    pub(super) fn raw_tracepoint(program: &Program, name: &str) -> Result<Self, KernelError> {
+        let failed = |source| KernelError::new(Action::AttachTracepoint, name, source);
+        let c_name = CString::new(name).map_err(|error| failed(error.into()))?;
+        let link = sys::raw_tracepoint_open(program.fd(), &c_name).map_err(failed)?;
+        Ok(Self { kind: LinkKind::RawTracepoint, sites: 1, parts: vec![Part { link: Some(link), _event: None }] })
     }
 
     /// Attaches to the CPU clock of every CPU that is online.

@@ -8,6 +8,7 @@ use super::{
     features::Features,
     link::{Link, SoftwareEvent},
     map::{Map, MapSpec},
+    meter::{CountedEvent, Meter},
     program::{Program, ProgramSpec},
 };
 
@@ -56,6 +57,14 @@ impl Kernel for Linux {
 
     fn tracepoint(&self, program: &Program, category: &str, name: &str) -> Result<Link, KernelError> {
         Link::tracepoint(program, category, name)
+    }
+
+    fn raw_tracepoint(&self, program: &Program, name: &str) -> Result<Link, KernelError> {
+        Link::raw_tracepoint(program, name)
+    }
+
+    fn count(&self, event: CountedEvent, cpu: i32) -> Result<Meter, KernelError> {
+        Meter::open(event, cpu)
     }
 
     fn tracepoint_field(&self, category: &str, name: &str, field: &str) -> Result<u16, KernelError> {

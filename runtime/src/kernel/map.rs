@@ -134,6 +134,12 @@ impl MapSpec {
         Self::plain(name, MapKind::ArrayOfMaps { inner: Box::new(inner) }, 4, 4, max_entries)
     }
 
+    /// Events of a counter by CPU.
+    #[must_use]
+    pub fn perf_event_array(name: impl Into<String>, cpus: u32) -> Self {
+        Self::plain(name, MapKind::PerfEventArray, 4, 4, cpus)
+    }
+
     /// A ring buffer of `bytes`: a power of two and a multiple of the page size.
     #[must_use]
     pub fn ring_buffer(name: impl Into<String>, bytes: u32) -> Self {

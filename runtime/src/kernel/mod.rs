@@ -20,6 +20,7 @@ pub mod link;
 mod linux;
 pub mod map;
 mod mapped;
+pub mod meter;
 pub mod program;
 pub mod rights;
 mod ring;
@@ -33,7 +34,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-pub use cpus::possible_cpus;
+pub use cpus::{online_cpus, possible_cpus};
 pub use error::{Action, KernelError};
 pub use features::{Feature, Features};
 pub use limits::{MAX_LOG_BYTES, kernel_name};
@@ -41,6 +42,7 @@ pub use link::{Link, LinkKind, SoftwareEvent};
 pub use linux::Linux;
 pub use map::{Map, MapKind, MapSpec, Update};
 pub use mapped::MappedArray;
+pub use meter::{CountedEvent, Meter, Reading};
 pub use program::{AttachType, LICENSE, Program, ProgramInfo, ProgramSpec, ProgramType, Stats};
 pub use rights::Rights;
 pub use ring::RingBuffer;
@@ -103,6 +105,20 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// [`KernelError::Tracepoint`] where there is no such tracepoint, else as [`Kernel::uprobe_multi`].
     fn tracepoint(&self, program: &Program, category: &str, name: &str) -> Result<Link, KernelError>;
+
+    /// Attaches a program of [`ProgramType::RawTracepoint`] to a tracepoint by its name alone, for every process and CPU. Unlike
+    /// one that is attached to a perf event, it is not left out while a map is being read on its CPU.
+    ///
+    /// # Errors
+    /// As [`Kernel::uprobe_multi`].
+    fn raw_tracepoint(&self, program: &Program, name: &str) -> Result<Link, KernelError>;
+
+    /// Counts something on a CPU, whatever runs there, from now on.
+    ///
+    /// # Errors
+    /// [`KernelError::Denied`] without the rights, [`KernelError::Refused`] where it cannot be counted (`ENOENT`: this machine
+    /// has no such counter).
+    fn count(&self, event: CountedEvent, cpu: i32) -> Result<Meter, KernelError>;
 
     /// The offset of a field in the records of a tracepoint, in bytes.
     ///

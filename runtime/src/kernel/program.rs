@@ -44,6 +44,8 @@ pub enum ProgramType {
     Tracepoint = 5,
     /// Sampling.
     PerfEvent = 7,
+    /// Tracepoints, with the arguments of the kernel's own call.
+    RawTracepoint = 17,
 }
 
 /// How a program will be attached.

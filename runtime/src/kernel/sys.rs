@@ -22,6 +22,10 @@ pub(super) const F_MMAPABLE: u32 = 1 << 10;
 /// The kernel's `ENOTSUPP`, which `errno.h` does not know: an operation or an instruction it does not handle.
 pub(super) const ENOTSUPP: i32 = 524;
 
+/// `PERF_TYPE_HARDWARE`.
+pub(super) const PERF_HARDWARE: u32 = 0;
+/// `PERF_TYPE_RAW`.
+pub(super) const PERF_RAW: u32 = 4;
 /// `PERF_TYPE_SOFTWARE`.
 pub(super) const PERF_SOFTWARE: u32 = 1;
 /// `PERF_TYPE_TRACEPOINT`.
@@ -297,6 +301,42 @@ pub(super) fn perf_open(event: &PerfEvent<'_>) -> io::Result<OwnedFd> {
         libc::syscall(libc::SYS_perf_event_open, ptr::from_mut(&mut attr), event.pid, event.cpu, no_group, flags)
     };
     owned(fd)
+}
+
+/// Counts an event of a CPU, whatever runs there, from now on.
+pub(super) fn perf_count(event_type: u32, config: u64, cpu: i32) -> io::Result<OwnedFd> {
+    const TOTAL_TIME_ENABLED: u64 = 1;
+    const TOTAL_TIME_RUNNING: u64 = 2;
+    // SAFETY: the structure holds only integers, for which zero is valid.
+    let mut attr: perf_event_attr = unsafe { mem::zeroed() };
+    attr.size = mem::size_of::<perf_event_attr>() as u32;
+    attr.type_ = event_type;
+    attr.config = config;
+    attr.read_format = TOTAL_TIME_ENABLED | TOTAL_TIME_RUNNING;
+    let (all, no_group, flags): (i32, RawFd, _) = (-1, -1, PERF_FLAG_FD_CLOEXEC);
+    // SAFETY: the attribute lives until the call returns and `size` is its size; there is no address in it.
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, ptr::from_mut(&mut attr), all, cpu, no_group, flags) };
+    owned(fd)
+}
+
+/// Reads what a counting event has counted, and how long it was wanted and ran, in ns.
+pub(super) fn perf_read(event: BorrowedFd<'_>) -> io::Result<[u64; 3]> {
+    let mut words = [0u64; 3];
+    // SAFETY: the words live until the call returns and their size is given; every bit pattern is valid for them.
+    let read = unsafe { libc::read(event.as_raw_fd(), words.as_mut_ptr().cast(), mem::size_of_val(&words)) };
+    match usize::try_from(read) {
+        Err(_) => Err(io::Error::last_os_error()),
+        Ok(n) if n == mem::size_of_val(&words) => Ok(words),
+        Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Attaches a program to a tracepoint by its name.
+pub(super) fn raw_tracepoint_open(prog: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    let mut attr = zeroed_attr();
+    attr.raw_tracepoint.name = name.as_ptr().expose_provenance() as u64;
+    attr.raw_tracepoint.prog_fd = raw(prog);
+    bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr)
 }
 
 pub(super) fn prog_info(prog: BorrowedFd<'_>) -> io::Result<bpf_prog_info> {

@@ -7,12 +7,14 @@ use std::rc::Rc;
 use std::thread::JoinHandle;
 
 use profinfer_compiler::plan::Plan;
+use profinfer_ebpf::counting::SWITCHES;
 use profinfer_ebpf::layout::{Layout, MapId, PointCounter, TABLE_CAUSES, TableCounter, counter};
 use profinfer_ebpf::object::RING_BYTES;
 use profinfer_ebpf::target::cookie;
 use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 
 use super::SessionError;
+use super::counters::Counters;
 use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
 use super::ranges::Ranges;
 use super::sites::{Found, Target};
@@ -55,6 +57,8 @@ pub struct Instance {
     ranges: Option<Ranges>,
     /// Call stacks, where they are wanted.
     stacks: Option<Stacks>,
+    /// What keeps what threads count, at every switch between tasks.
+    switches: Option<Link>,
 }
 
 /// What was attached to a process.
@@ -73,6 +77,7 @@ impl Instance {
         plan: &Plan,
         target: &Target,
         identity: Vec<FileIdentity>,
+        counting: &Counters,
         kernel: &dyn Kernel,
     ) -> Result<Instance, SessionError> {
         let object = Object::build(plan, &target.facts)?;
@@ -88,6 +93,12 @@ impl Instance {
                 inner.insert(spec.id, pair);
             } else {
                 let map = create(spec, kernel)?;
+                if let MapId::Perf(counter) = spec.id {
+                    for (cpu, meter) in counting.meters(counter) {
+                        let fd = meter.raw_fd().to_ne_bytes();
+                        map.update(&cpu.to_ne_bytes(), &fd, Update::Any)?;
+                    }
+                }
                 if let Some(value) = &spec.value {
                     map.update(&0u32.to_ne_bytes(), value, Update::Any)?;
                 }
@@ -107,6 +118,21 @@ impl Instance {
         };
         let programs = load(&object.programs)?;
         let checks = load(&object.checks)?;
+        let switches = match &object.switches {
+            Some(code) => {
+                let insns = link_maps(code, |id| maps.get(id).map(Map::fd));
+                let program = kernel.load(&ProgramSpec {
+                    name: SWITCHES,
+                    prog_type: ProgramType::RawTracepoint,
+                    expected_attach_type: AttachType::Perf,
+                    insns: &insns,
+                    license: LICENSE,
+                })?;
+                // From here on every switch is seen: no thread counts yet.
+                Some(kernel.raw_tracepoint(&program, "sched_switch")?)
+            }
+            None => None,
+        };
         Ok(Instance {
             identity,
             facts: target.facts.clone(),
@@ -124,6 +150,7 @@ impl Instance {
             kernel_links: Vec::new(),
             ranges,
             stacks,
+            switches,
         })
     }
 
@@ -255,7 +282,7 @@ impl Instance {
     /// Takes all links away.
     pub fn detach_all(&mut self) {
         let links = self.links.drain().chain(self.check_links.drain()).flat_map(|(_, links)| links);
-        let links = links.chain(self.kernel_links.drain(..));
+        let links = links.chain(self.kernel_links.drain(..)).chain(self.switches.take());
         for thread in close_all(links.collect()) {
             let _done = thread.join();
         }
@@ -394,6 +421,7 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
         MapKind::Hash => kernel::MapSpec::hash(name, spec.key_size, spec.value_size, spec.max_entries),
         MapKind::Ring => kernel::MapSpec::ring_buffer(name, spec.max_entries),
         MapKind::Stacks => kernel::MapSpec::stacks(name, spec.value_size, spec.max_entries),
+        MapKind::Perf => kernel::MapSpec::perf_event_array(name, kernel::possible_cpus()? as u32),
         MapKind::LruHash => kernel::MapSpec::lru_hash(name, spec.key_size, spec.value_size, spec.max_entries),
     };
     kernel.create_map(&made)

@@ -5,6 +5,7 @@
 //! - `sites` finds in them what a plan needs: words of enums, layouts, instructions to probe.
 //! - `instance` holds maps and programs of one plan on one engine file, and the links to its processes.
 //! - `check` holds the engine's layout against the first events.
+//! - `counters` are those of the processor and the kernel that a plan asks for.
 //! - `events` are those at which something is done, `stream` keeps rows of tables whose events come one by one.
 //! - `rows` reads a table out of the kernel and merges instances.
 //! - `stream`, `caches` keep what events that are sent one by one add up to.
@@ -16,6 +17,7 @@
 pub mod caches;
 pub mod calls;
 pub mod check;
+pub mod counters;
 pub mod events;
 pub mod files;
 mod guardian;
@@ -69,6 +71,11 @@ pub enum SessionError {
          says can be trusted, so nothing is shown; the build needs a description of its own (docs/engines.md)"
     )]
     Layout { path: String, engine: String, message: String, what: String },
+    #[error(
+        "no `{field}` on this machine: {why} (count task_clock, page_faults, ctx_switches …, mark the point with `?` to have \
+         it absent, or leave it out; `profinfer doctor` says which there are)"
+    )]
+    NoCounter { field: String, why: KernelError },
     #[error("cannot {action}: {source}")]
     Io { action: &'static str, source: std::io::Error },
 }
@@ -90,7 +97,7 @@ impl SessionError {
     /// The exit code: 3 for the target's fault, 4 for the kernel's.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Kernel(_) | Self::Build(_) | Self::Io { .. } => 4,
+            Self::Kernel(_) | Self::Build(_) | Self::Io { .. } | Self::NoCounter { .. } => 4,
             Self::Target(e) => e.exit_code().map_or(3, |code| code as u8),
             _ => 3,
         }

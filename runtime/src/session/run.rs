@@ -23,6 +23,7 @@ use self::missing::Missing;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
+use super::counters::Counters;
 use super::events::Events;
 use super::files::Modules;
 use super::instance::Instance;
@@ -199,6 +200,8 @@ pub struct Run<'r> {
     next_tick: Instant,
     /// What the machine can do at most, if that was measured.
     ceilings: Ceilings,
+    /// Counters of the processor and the kernel.
+    counters: Counters,
 }
 
 impl<'r> Run<'r> {
@@ -232,6 +235,7 @@ impl<'r> Run<'r> {
             events: Events::new(plan),
             next_tick: now,
             ceilings: if plan.asks_ceilings() { Ceilings::of_this_machine() } else { Ceilings::default() },
+            counters: Counters::default(),
         }
     }
 
@@ -297,6 +301,11 @@ impl<'r> Run<'r> {
             self.names = names.clone();
         }
         let named = !self.names.is_empty();
+        self.counters = Counters::open(self.plan, self.kernel)?;
+        self.counters.require(self.plan)?;
+        for text in self.counters.absent() {
+            self.news.push(Message { level: Level::Warning, kind: "missing", text });
+        }
         let mut watch = Watch::new(self.kernel, Scope { births: self.settings.follow || named, execs: named })?;
         let processes = match subject {
             Subject::Processes(all) => all,
@@ -340,6 +349,7 @@ impl<'r> Run<'r> {
             self.say(sink, Level::Info, "waiting", format!("waiting for {what} to be loaded"))?;
         }
         self.started = Instant::now();
+        self.counters.begin()?;
         self.events.begin();
         self.since.fill(self.started);
         // Before counting begins: what `begin` shows is empty, and what it clears loses nothing.

@@ -130,6 +130,7 @@ impl Target {
             available,
             starts,
             marks,
+            lacks_counters: Vec::new(),
             loops: kernel_has_loops(),
             trace_fields: trace_fields(plan),
             stacks: HashMap::new(),

@@ -3,7 +3,7 @@
 use super::escape::escape;
 use super::line::{Flow, Line, Style};
 use super::value;
-use crate::record::{End, Level, Message};
+use crate::record::{Counted, End, Level, Message};
 
 /// Columns of the labels.
 const LABEL: usize = 9;
@@ -77,6 +77,31 @@ pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
         let mut flow = section(if at == 0 { "silent" } else { "" });
         flow.item("", Line::of(Style::Warn, format!("{}:", escape(&silent.point))));
         flow.words(Style::Plain, &escape(&silent.reason));
+        lines.extend(flow.finish());
+    }
+
+    for (at, (point, of)) in end.counted.iter().enumerate() {
+        let mut flow = section(if at == 0 { "counters" } else { "" });
+        flow.item("", Line::of(Style::Key, escape(point)));
+        let grouped = |n: u64| value::grouped(n.into());
+        let mut say = |style, n: u64, what: &str| {
+            if n > 0 {
+                flow.item(", ", Line::of(style, format!("{} {what}", grouped(n))));
+            }
+        };
+        say(Style::Plain, of.moved, "over several CPUs");
+        say(Style::Warn, of.uncounted, "without counters");
+        say(Style::Warn, of.never_ran, "counts absent: the counter never ran");
+        say(Style::Warn, of.scaled, "counts scaled");
+        if *of == Counted::default() {
+            flow.item(", ", Line::of(Style::Plain, "each on one CPU"));
+        }
+        lines.extend(flow.finish());
+    }
+    for (counter, ran) in &end.shared {
+        let mut flow = section("");
+        flow.item("", Line::of(Style::Warn, escape(counter)));
+        flow.words(Style::Warn, &format!("ran {:.0} % of the time: the processor has too few counters", ran * 100.0));
         lines.extend(flow.finish());
     }
 

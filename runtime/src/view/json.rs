@@ -137,6 +137,10 @@ fn end_fields<M: SerializeMap>(end: &End, map: &mut M) -> Result<(), M::Error> {
     let reasons: BTreeMap<&str, &str> =
         end.silent.iter().map(|silent| (silent.point.as_str(), silent.reason.as_str())).collect();
     map.serialize_entry("silent_reasons", &reasons)?;
+    if !end.counted.is_empty() {
+        map.serialize_entry("counted", &end.counted)?;
+        map.serialize_entry("shared", &end.shared)?;
+    }
     if !end.at_events.is_empty() {
         #[derive(serde::Serialize)]
         struct Done<'a> {

@@ -2,6 +2,7 @@
 
 use profinfer::engine::Description;
 use profinfer::script::Script;
+use profinfer_compiler::counter::Counter;
 use profinfer_compiler::resolve::Resolver;
 
 use crate::generate::DEFINITIONS;
@@ -97,7 +98,8 @@ pub(crate) fn points(description: &Description) -> Vec<Point> {
     let catalogue = &description.catalogue;
     let resolver = Resolver::new(catalogue);
     let described = catalogue.points.iter().enumerate().map(|(id, point)| {
-        let names = resolver.names_at(id).into_iter().chain(BESIDE.map(str::to_owned));
+        let beside = BESIDE.into_iter().chain(Counter::NAMED.map(Counter::word)).map(str::to_owned);
+        let names = resolver.names_at(id).into_iter().chain(beside);
         learn(description, point.name.clone(), None, names.collect())
     });
     let own = ["mine", "other"].into_iter().map(|name| {

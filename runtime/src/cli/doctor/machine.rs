@@ -2,12 +2,14 @@
 
 use std::fs;
 
+use profinfer_compiler::counter::Counter;
 use serde::Serialize;
 
 use super::COLUMN;
 use crate::cli::page::{Page, Tone};
 use crate::kernel::rights::Capability;
-use crate::kernel::{Feature, Features, Rights, Tracefs};
+use crate::kernel::{Feature, Features, KernelError, Linux, Rights, Tracefs};
+use crate::session::counters::on_all_cpus;
 
 /// Whether programs are compiled to machine code.
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
@@ -19,6 +21,8 @@ pub(super) struct Machine {
     release: String,
     /// Nothing where there is no right to try them.
     features: Option<Features>,
+    /// The counters, and why those that there are not cannot be had. None where there is no right to try them.
+    counters: Vec<(Counter, Result<(), KernelError>)>,
 }
 
 /// The machine for `--json`.
@@ -29,6 +33,14 @@ pub(super) struct Json<'m> {
     lockdown: Option<&'m str>,
     kernel: &'m str,
     features: Vec<FeatureJson<'m>>,
+    counters: Vec<CounterJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct CounterJson {
+    name: &'static str,
+    available: bool,
+    found: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,7 +67,10 @@ impl Machine {
         let rights = Rights::of_this_process();
         let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned();
         let features = rights.can_bpf().then(Features::probe);
-        Machine { rights, release, features }
+        let linux = Linux::new();
+        let try_one = |counter: Counter| (counter, on_all_cpus(counter, &linux).map(drop));
+        let counters = if features.is_some() { Counter::NAMED.map(try_one).into() } else { Vec::new() };
+        Machine { rights, release, features, counters }
     }
 
     /// Writes what there is.
@@ -66,7 +81,10 @@ impl Machine {
         page.entry(2, COLUMN, (Tone::Plain, "release"), &[(Tone::Plain, &self.release)]);
         jit(page);
         match &self.features {
-            Some(all) => all.iter().for_each(|one| feature(page, all, one)),
+            Some(all) => {
+                all.iter().for_each(|one| feature(page, all, one));
+                counters(page, &self.counters);
+            }
             None => {
                 if Tracefs::mounted().is_none() {
                     let why = "not to be seen with these rights";
@@ -129,6 +147,15 @@ impl Machine {
             lockdown: self.rights.lockdown.as_deref(),
             kernel: &self.release,
             features: features.collect(),
+            counters: self
+                .counters
+                .iter()
+                .map(|(counter, tried)| CounterJson {
+                    name: counter.word(),
+                    available: tried.is_ok(),
+                    found: tried.as_ref().err().map_or_else(|| "counts".to_owned(), ToString::to_string),
+                })
+                .collect(),
         }
     }
 }
@@ -170,6 +197,25 @@ fn feature(page: &mut Page, all: &Features, feature: &Feature) {
     let found = format!("({})", feature.found);
     let text = [(tone, state), (Tone::Plain, &*used), (Tone::Plain, feature.about), (Tone::Faint, &*found)];
     page.entry(2, COLUMN, (Tone::Plain, feature.name), &text);
+}
+
+/// The counters that there are, and why the others are not.
+fn counters(page: &mut Page, all: &[(Counter, Result<(), KernelError>)]) {
+    page.heading("counters");
+    let there: Vec<&str> = all.iter().filter(|(_, tried)| tried.is_ok()).map(|(c, _)| c.word()).collect();
+    if !there.is_empty() {
+        page.entry(2, COLUMN, (Tone::Plain, "there are"), &[(Tone::Good, &there.join(", "))]);
+    }
+    for (counter, tried) in all {
+        if let Err(why) = tried {
+            page.entry(
+                2,
+                COLUMN,
+                (Tone::Plain, counter.word()),
+                &[(Tone::Weak, "no,"), (Tone::Faint, &why.to_string())],
+            );
+        }
+    }
 }
 
 /// Whether nothing works without a feature: to attach there are two ways, everything else on the list has no other.

@@ -3,7 +3,7 @@
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::Plan;
 
-use super::fields::{FieldText, common};
+use super::fields::{FieldText, common, counters};
 use super::{COLUMN, write_fields};
 use crate::cli::args::{Color, ListArgs};
 use crate::cli::look::{Looked, base};
@@ -94,6 +94,10 @@ pub(super) fn write(
     for (title, fields) in [("fields", own(kind)), ("common fields", common(kind.template))] {
         page.heading(&format!("{title} of {}", kind.word));
         write_fields(page, &fields, None, None);
+    }
+    if kind.template == Template::Call {
+        page.heading(&format!("counters of {}", kind.word));
+        write_fields(page, &counters(), None, None);
     }
     page.blank();
     page.line(

@@ -1,6 +1,7 @@
 //! The fields of a point as texts: its own, those that every point has, and those of the points that enclose it.
 
 use profinfer_compiler::catalogue::{Catalogue, Template};
+use profinfer_compiler::counter::Counter;
 use profinfer_compiler::resolve::Resolver;
 use profinfer_compiler::typed::PointId;
 use profinfer_compiler::types::Type;
@@ -32,6 +33,8 @@ pub(super) struct Fields {
     pub(super) own: Vec<FieldText>,
     /// Of every point.
     pub(super) common: Vec<FieldText>,
+    /// Of every point whose events take time on a thread.
+    pub(super) counters: Vec<FieldText>,
     /// Of the points that enclose it, innermost first.
     pub(super) enclosing: Vec<(String, Vec<FieldText>)>,
 }
@@ -44,6 +47,7 @@ impl Fields {
         Fields {
             own: own(catalogue, id),
             common: common(point.template),
+            counters: if Counter::is_of(point) { counters() } else { Vec::new() },
             enclosing: point.within.iter().map(outer).collect(),
         }
     }
@@ -68,6 +72,13 @@ pub(super) fn common(template: Template) -> Vec<FieldText> {
         fields.insert(0, field("dur", "duration", "How long it took."));
     }
     fields
+}
+
+/// What the thread counts during each event of a point.
+pub(super) fn counters() -> Vec<FieldText> {
+    let raw = FieldText::new("pmu(N)", "int", "The event of that number of this processor: `pmu(0xc0)`.");
+    let of = |c: Counter| FieldText::new(c.word(), &word(&c.ty()), c.about());
+    Counter::NAMED.into_iter().map(of).chain([raw]).collect()
 }
 
 fn own(catalogue: &Catalogue, id: PointId) -> Vec<FieldText> {

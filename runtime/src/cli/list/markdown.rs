@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use profinfer_compiler::catalogue::{Catalogue, Template};
 
-use super::fields::{FieldText, Fields, common, join};
+use super::fields::{FieldText, Fields, common, counters, join};
 use super::{calls, kernel};
 use crate::engine::Description;
 
@@ -19,6 +19,12 @@ pub(super) fn reference(engines: &[Description]) -> String {
     );
     table(&mut text, &common(Template::Span));
     text.push_str("\nPoints that are counted at an entry only have no `dur`.\n");
+    text.push_str(
+        "\n## Counters\n\nWhat the thread of an event counts from its start to its end: fields of `ggml_op`, `ggml_work`, \
+         `ggml_graph`, `llama_ubatch`,\n`llama_decode` and `span`. A machine may lack those of the processor; `profinfer doctor` says which \
+         there are.\n\n",
+    );
+    table(&mut text, &counters());
     for kind in &calls::KINDS {
         let _ = writeln!(text, "\n## `{}`\n\n{}\n", kind.written, kind.doc);
         table(&mut text, &calls::own(kind));

@@ -24,6 +24,8 @@ pub(super) fn of(spec: &MapSpec) -> (u64, u64) {
             (all, all)
         }
         MapKind::Array => (HEAD + entries * value, HEAD + entries * value),
+        // A pointer for each CPU.
+        MapKind::Perf => (HEAD, HEAD),
         MapKind::Hash => (buckets, buckets + entries * element),
         // Its pages, some for its head, and a table in which each of its pages stands twice.
         MapKind::Ring => (entries + 4 * PAGE + entries / PAGE * 16, entries + 4 * PAGE + entries / PAGE * 16),
@@ -58,6 +60,7 @@ mod tests {
             MapKind::LruHash => kernel::MapSpec::lru_hash("pi_test", key, value, n),
             MapKind::Ring => kernel::MapSpec::ring_buffer("pi_test", n),
             MapKind::Stacks => kernel::MapSpec::stacks("pi_test", value, n),
+            MapKind::Perf => kernel::MapSpec::perf_event_array("pi_test", n),
         };
         let map = Linux::new().create_map(&made).unwrap();
         let empty = map.kernel_bytes().unwrap();

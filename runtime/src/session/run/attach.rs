@@ -52,6 +52,7 @@ impl Run<'_> {
             files.take_in(std::mem::take(&mut far));
             let mut target = Target::new(self.plan, files);
             target.choice = self.settings.sites;
+            target.facts.lacks_counters = self.counters.lacking();
             match self.require_points(&target, process) {
                 Ok(()) => targets.push((target.identity(self.plan), target)),
                 Err(why) => {
@@ -116,7 +117,7 @@ impl Run<'_> {
             Some(at) if self.instances[at].pids().contains(&pid) => return Ok(()),
             Some(at) => at,
             None => {
-                self.instances.push(Instance::new(self.plan, target, identity, self.kernel)?);
+                self.instances.push(Instance::new(self.plan, target, identity, &self.counters, self.kernel)?);
                 self.checked = false;
                 self.instances.len() - 1
             }

@@ -108,6 +108,8 @@ impl Run<'_> {
                 hits[id] += counter(PointCounter::Events);
                 lose("failed_read", counter(PointCounter::FailedRead));
                 lose("no_room", counter(PointCounter::NoRoom));
+                lose("uncounted", counter(PointCounter::Uncounted));
+                lose("never_ran", counter(PointCounter::NeverRan));
                 let cut = match is_call(p) {
                     // Of what began, all that is not told otherwise.
                     true => {
@@ -117,6 +119,13 @@ impl Run<'_> {
                     }
                     false => counter(PointCounter::Cut),
                 };
+                if !p.counters.is_empty() {
+                    let of = end.counted.entry(p.name.clone()).or_default();
+                    of.moved += counter(PointCounter::Moved);
+                    of.uncounted += counter(PointCounter::Uncounted);
+                    of.never_ran += counter(PointCounter::NeverRan);
+                    of.scaled += counter(PointCounter::Scaled);
+                }
                 lose("cut", if p.wanted { cut } else { 0 });
             }
             for table in 0..self.plan.tables.len() {
@@ -131,6 +140,7 @@ impl Run<'_> {
         for over in &self.over {
             lose(OVER_LIMIT, over.before + over.now);
         }
+        end.shared = self.counters.shared()?.into_iter().map(|(counter, ran)| (counter.to_string(), ran)).collect();
         let any = hits.iter().any(|n| *n > 0);
         // The check stays attached until every point has passed it: what had events has been checked.
         let has_checks = self.plan.points.iter().any(|p| p.used && !p.checks.is_empty());

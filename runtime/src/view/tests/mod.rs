@@ -112,6 +112,7 @@ fn silent_end() -> End {
         }],
         kernel_bytes: 1_310_720,
         layout: "checked".to_owned(),
+        ..End::default()
     }
 }
 
