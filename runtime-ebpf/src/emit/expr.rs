@@ -184,6 +184,12 @@ impl Emit<'_> {
                 self.asm.place(decided);
                 false
             }
+            Expr::If(c) if chained(c).is_some() => {
+                let end = self.asm.label();
+                let nullable = self.choice(c, point, phase, end);
+                self.asm.place(end);
+                nullable
+            }
             Expr::If(c) => {
                 let (otherwise, end) = (self.asm.label(), self.asm.label());
                 let nullable = self.number(&c[0], point, phase);
@@ -219,6 +225,39 @@ impl Emit<'_> {
                 false
             }
         }
+    }
+
+    /// `r0` = the value of the first of several cases, of one number, that matches: the number is read once.
+    fn choice(&mut self, cases: &[Expr; 3], point: PointId, phase: Phase, end: Label) -> Nullable {
+        let number = self.asm.alloc(8);
+        let mut known = None;
+        let (mut case, mut nullable) = (cases, false);
+        loop {
+            let [Expr::Matches(of, words, pattern), then, otherwise] = case else { break };
+            match known {
+                None => {
+                    let maybe = self.number(of, point, phase);
+                    self.asm.store(FP, number, R0);
+                    known = Some(maybe);
+                }
+                Some(_) => self.asm.load(8, R0, FP, number),
+            }
+            let next = self.asm.label();
+            self.matches(known.unwrap_or(true), words.as_deref(), pattern);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, next);
+            nullable |= self.number(then, point, phase);
+            self.asm.jump(end);
+            self.asm.place(next);
+            match otherwise {
+                Expr::If(rest) if matches!(&rest[0], Expr::Matches(other, ..) if other == of) => case = rest,
+                last => {
+                    self.asm.release(8);
+                    return self.number(last, point, phase) || nullable;
+                }
+            }
+        }
+        self.asm.release(8);
+        nullable
     }
 
     /// `r0` = how many steps of `parts / whole` a fixed-point number has, rounded down; absent if that does not fit.
@@ -465,6 +504,17 @@ impl Emit<'_> {
         self.asm.place(no);
         self.asm.load_imm(R0, 0);
         self.asm.place(end);
+    }
+}
+
+/// The number that this case and the next one are both about.
+fn chained(case: &[Expr; 3]) -> Option<&Expr> {
+    match case {
+        [Expr::Matches(of, ..), _, Expr::If(next)] => match &next[0] {
+            Expr::Matches(other, ..) if other == of => Some(of),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
