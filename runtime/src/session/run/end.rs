@@ -163,6 +163,7 @@ impl Run<'_> {
             }
             if hits[id] == 0 && p.wanted {
                 let reason = match (&p.silent, any) {
+                    (Some(reason), _) if p.template.is_kernel() && !self.instances.is_empty() => reason.clone(),
                     (Some(reason), _) if p.called.is_some() && self.instances.iter().any(|i| i.facts.has(id)) => {
                         reason.clone()
                     }
