@@ -55,7 +55,8 @@ impl Generator {
             };
             let enclosing = ["llama_ubatch.phase", "ggml_graph.n_nodes", "llama_ubatch.n_tokens", "ggml_op.op"];
             let counters = Counter::NAMED.map(Counter::word);
-            let names = resolver.names_at(id).into_iter().chain(enclosing.iter().chain(&counters).map(|n| (*n).to_owned()));
+            let names =
+                resolver.names_at(id).into_iter().chain(enclosing.iter().chain(&counters).map(|n| (*n).to_owned()));
             let fields: Vec<(String, Is)> = names.filter_map(|field| Some((field.clone(), is(&field)?))).collect();
             let key = |field: &str| compiles(&format!("on {on} < count() by k = {field} >"));
             let sum = |field: &str| compiles(&format!("on {on} < sum({field}) >"));
