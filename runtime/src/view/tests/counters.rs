@@ -26,7 +26,7 @@ fn people_are_told_what_is_not_as_simple_as_it_seems() {
     let to = text.find("layout").unwrap();
     assert_eq!(
         text[from..to],
-        *"counters ggml_op, each on one CPU\n         ggml_work, 7 over several CPUs, 1,002 without counters, 31 counts scaled\n         \
+        *"counters ggml_op, each on one CPU\n         ggml_work, 7 over several CPUs, 1,002 without counters,\n         31 counts scaled\n         \
           llc_misses ran 43 % of the time: the processor has too few counters\n"
     );
     let none = shown(Format::Table, Options::default(), &[Record::End(End::default())]);
