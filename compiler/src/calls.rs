@@ -52,7 +52,7 @@ fn usage(name: &str) -> &'static str {
         "concat" => "concat(a, b, …)",
         "bucket" => "bucket(x, width): x down to a multiple of width, a constant above zero of its kind",
         "stack" => "stack(user): the calls that the thread is in, in its own code",
-        "pmu" => "pmu(0xc0): an event of the processor by its number, at a point whose events take time",
+        "pmu" => "pmu(0xc0): an event of the processor by its number, at a point whose event takes time on one thread",
         "starts" => "starts(name, \"ffn_moe_\"): whether a text in the target begins with that",
         "i32_at" => "i32_at(pointer, bytes)",
         "f32_at" => "f32_at(pointer, bytes)",

@@ -75,6 +75,24 @@ fn every_feature_is_said_to_be_used_by_something_or_by_nothing() {
     }
 }
 
+/// Software ones are there on every kernel; of the others a machine says why not.
+#[test]
+fn counters_are_told_with_the_reason_where_there_is_none() {
+    let text = told(&doctor(&[]), 0, &["counters", "there are", "task_clock", "page_faults", "ctx_switches"]);
+    let report: serde_json::Value = serde_json::from_slice(&doctor(&["--json"]).stdout).unwrap();
+    let counters = report["counters"].as_array().unwrap();
+    assert_eq!(counters.len(), 11, "{report}");
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for counter in counters {
+        let [name, found] = ["name", "found"].map(|field| counter[field].as_str().unwrap());
+        assert_eq!(counter["available"] == true, found == "counts", "{counter}");
+        assert!(flat.contains(name) && (found == "counts" || flat.contains(&format!("{name} no, {found}"))), "{flat}");
+    }
+    let software = ["task_clock", "page_faults", "major_faults", "ctx_switches", "migrations"];
+    let there = |name: &&str| counters.iter().any(|c| c["name"] == **name && c["available"] == true);
+    assert!(software.iter().all(there), "{report}");
+}
+
 #[test]
 fn for_a_program_the_process_is_told_too() {
     let output = doctor(&["--json", "--pid", "4194999"]);

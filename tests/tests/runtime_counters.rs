@@ -11,7 +11,7 @@ use profinfer_tests::engine::Kind;
 use profinfer_tests::lab::Lab;
 use profinfer_tests::on_each_engine;
 use profinfer_tests::perf::{Event, ThreadCounter, threads};
-use profinfer_tests::profinfer::{Output, Profinfer, whole};
+use profinfer_tests::profinfer::{Output, Profinfer, number, stock, whole};
 use profinfer_tests::program::{Program, compile};
 
 /// Each round calls each function once with a number above one, and says in a file what the kernel says of the thread between the
@@ -309,8 +309,6 @@ fn switches(pid: u32, tid: u32) -> u64 {
     status.lines().filter_map(|line| line.split_once("ctxt_switches:")).map(|(_, n)| number(n)).sum()
 }
 
-on_each_engine! { counters_of_enclosing_events_hold_those_inside }
-
 #[test]
 fn what_the_machine_cannot_count_is_told_at_once() {
     let lab = Lab::new();
@@ -325,7 +323,10 @@ fn what_the_machine_cannot_count_is_told_at_once() {
         Profinfer::run(["-e", script, "--pid", &pid]).failed(4, &["llama_ubatch.pmu(0xc0)", "os error 2"]);
     }
     let script = "on llama_ubatch? < n = count(), c = sum(cycles), has = sum(has(cycles)), ipc = sum(instructions) / sum(cycles), t = sum(task_clock) into u >";
-    let report = lab.trace(&mut engine, script, 3);
+    let running = Profinfer::attach(engine.pid(), script);
+    engine.generate(3);
+    let report = running.interrupt();
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
     let row = report.table("u").only().clone();
     assert_eq!((whole(&row, "n"), whole(&row, "t") > 0), (3, true), "{row}");
     if has_pmu {
@@ -338,4 +339,32 @@ fn what_the_machine_cannot_count_is_told_at_once() {
             report.stderr
         );
     }
+}
+
+/// The stock script runs with the counters of the processor and without them.
+fn the_stock_script_has_what_the_machine_has(kind: Kind) {
+    let lab = Lab::new();
+    let mut engine = lab.engine(kind);
+    let (script, pid) = (stock("counters.pi"), engine.pid().to_string());
+    let script = script.to_string_lossy();
+    let arguments = [&*script, "--pid", &pid, "--format", "json", "-P", "top=1000"];
+    let running = Profinfer::start_attached(arguments);
+    engine.generate(4);
+    let report = running.interrupt();
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
+    let (operators, layers) = (report.table("operators"), report.table("layers"));
+    assert_eq!(operators.total("calls"), report.hits("ggml_op"), "each step once");
+    assert_eq!(layers.rows.len(), 30, "layers of the model");
+    let has_pmu = Path::new("/sys/bus/event_source/devices/cpu").exists();
+    for row in operators.rows.iter().chain(&layers.rows) {
+        let on_cpu = number(row, "on_cpu");
+        // The clock of the thread and that of the event are read one after the other.
+        assert!(on_cpu > 0.0 && on_cpu < 1.05, "{row}");
+        assert_eq!(row["ipc"].is_null(), !has_pmu, "{row}");
+    }
+}
+
+on_each_engine! {
+    counters_of_enclosing_events_hold_those_inside,
+    the_stock_script_has_what_the_machine_has,
 }

@@ -62,7 +62,7 @@ impl Counters {
         for p in plan.points.iter().filter(|p| p.used && !p.optional) {
             if let Some(at) = self.lacking.iter().position(|(counter, _)| p.counters.contains(counter)) {
                 let (counter, why) = self.lacking.swap_remove(at);
-                return Err(SessionError::NoCounter { field: format!("{}.{counter}", p.name), why });
+                return Err(SessionError::NoCounter { field: format!("{}.{counter}", p.name), why: Box::new(why) });
             }
         }
         Ok(())

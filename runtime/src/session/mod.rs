@@ -75,7 +75,7 @@ pub enum SessionError {
         "no `{field}` on this machine: {why} (count task_clock, page_faults, ctx_switches …, mark the point with `?` to have \
          it absent, or leave it out; `profinfer doctor` says which there are)"
     )]
-    NoCounter { field: String, why: KernelError },
+    NoCounter { field: String, why: Box<KernelError> },
     #[error("cannot {action}: {source}")]
     Io { action: &'static str, source: std::io::Error },
 }
