@@ -247,6 +247,8 @@ impl<'a> Clauses<'a> {
         for condition in split {
             match condition.stage() {
                 Stage::Open(p) if p == point => {
+                    let kept = self.lowering.keep_large(&condition, point);
+                    self.keep(kept);
                     let lowered = self.lowering.open(&condition);
                     conditions.open.extend(self.keep(lowered));
                 }

@@ -249,6 +249,7 @@ impl<'a> Lowering<'a> {
             Stage::Open(owner) if self.is_script_on_enclosing(e, owner, point) => {}
             Stage::Open(owner) => {
                 self.need_for(owner, e)?;
+                self.keep_large(e, owner)?;
                 let value = CaptureValue::Number(self.open(e)?);
                 let i = self.capture(owner, Capture { text: e.to_string(), value, ty: e.ty.clone() });
                 let held = Expr::Capture(owner, i);
@@ -367,6 +368,24 @@ impl<'a> Lowering<'a> {
             }
             _ => e.to_string(),
         }
+    }
+
+    /// Keeps large fields that `e` is made of by themselves, so that each is computed once, however often it stands there.
+    pub(crate) fn keep_large(&mut self, e: &Typed, owner: PointId) -> Result<(), Diagnostic> {
+        /// Parts of a field from which on it is large.
+        const LARGE: usize = 100;
+        if self.in_parts || e.stage() != Stage::Open(owner) {
+            return Ok(());
+        }
+        for child in e.children() {
+            if child.name.is_some() && child.stage() == Stage::Open(owner) && child.is_larger_than(LARGE) {
+                let value = CaptureValue::Number(self.open(child)?);
+                self.capture(owner, Capture { text: child.to_string(), value, ty: child.ty.clone() });
+            } else {
+                self.keep_large(child, owner)?;
+            }
+        }
+        Ok(())
     }
 
     fn capture(&mut self, owner: PointId, capture: Capture) -> usize {

@@ -320,6 +320,18 @@ pub enum Stage {
 }
 
 impl Typed {
+    /// Whether it is made of more than so many parts.
+    pub(crate) fn is_larger_than(&self, parts: usize) -> bool {
+        fn count(e: &Typed, left: &mut usize) -> bool {
+            *left = match left.checked_sub(1) {
+                Some(rest) => rest,
+                None => return true,
+            };
+            e.children().into_iter().any(|child| count(child, left))
+        }
+        count(self, &mut { parts })
+    }
+
     /// A typed expression.
     pub fn new(kind: Kind, ty: Type, span: Span) -> Self {
         Self { kind, ty, span, name: None }

@@ -232,8 +232,7 @@ impl Emit<'_> {
         let number = self.asm.alloc(8);
         let mut known = None;
         let (mut case, mut nullable) = (cases, false);
-        loop {
-            let [Expr::Matches(of, words, pattern), then, otherwise] = case else { break };
+        while let [Expr::Matches(of, words, pattern), then, otherwise] = case {
             match known {
                 None => {
                     let maybe = self.number(of, point, phase);
