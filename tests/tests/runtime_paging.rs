@@ -7,30 +7,9 @@ use profinfer_tests::engine::{Engine, Kind, Model, Options};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::on_each_engine;
 use profinfer_tests::profinfer::{Profinfer, number, stock, text, whole};
+use profinfer_tests::system::page_out;
 
 const TOKENS: u64 = 4;
-
-/// Takes a process's pages of a file out of its memory, so that the next touch of each is a fault.
-fn page_out(pid: u32, ending: &str) {
-    const MADV_PAGEOUT: i32 = 21;
-    // SAFETY: the call takes numbers only.
-    let process = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    assert!(process >= 0, "pidfd_open");
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).or_fail("maps");
-    let mut taken = 0;
-    for line in maps.lines().filter(|line| line.ends_with(ending)) {
-        let (start, end) = line.split(' ').next().and_then(|range| range.split_once('-')).or_fail("a range");
-        let at = |text| u64::from_str_radix(text, 16).or_fail("an address");
-        let range = [at(start), at(end) - at(start)];
-        // SAFETY: the vector of one range outlives the call; the memory it names is another process's, and stays as it is.
-        let done = unsafe { libc::syscall(libc::SYS_process_madvise, process, range.as_ptr(), 1, MADV_PAGEOUT, 0) };
-        assert!(done > 0, "process_madvise: {}", std::io::Error::last_os_error());
-        taken += range[1];
-    }
-    // SAFETY: the descriptor is ours, and used no more.
-    unsafe { libc::close(process as i32) };
-    assert!(taken > 50 << 20, "the model is not mapped: {taken} bytes of it are");
-}
 
 fn faults_of(pid: u32) -> [u64; 2] {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).or_fail("stat");
