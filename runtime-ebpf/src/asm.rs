@@ -224,6 +224,16 @@ impl Asm {
         self.stack -= bytes.next_multiple_of(8) as i16;
     }
 
+    /// How much of the stack is handed out.
+    pub fn stack(&self) -> i16 {
+        self.stack
+    }
+
+    /// Gives back all of the stack that was handed out since it was so much.
+    pub fn release_to(&mut self, stack: i16) {
+        self.stack = stack;
+    }
+
     /// A new label, not yet placed.
     pub fn label(&mut self) -> Label {
         self.labels.push(None);

@@ -5,6 +5,7 @@ use profinfer_compiler::plan::{CaptureValue, Expr, FIXED_ONE, Gate};
 use profinfer_compiler::typed::{CallValue, PointId};
 use profinfer_compiler::types::{ArithOp, CmpOp, Mem};
 
+use super::block::Copied;
 use super::{Emit, Phase};
 use crate::asm::{Alu, Jump, Label};
 use crate::insn::{CTX, FP, R0, R1, R2, R3, RECORD, SLOT, helper};
@@ -40,15 +41,10 @@ impl Emit<'_> {
             Expr::Load { base, place, index, mem } => {
                 let index = index.as_ref().map(|(i, scale)| (&**i, *scale));
                 match self.target.offset(place) {
-                    Some(offset) if index.is_none() && self.in_block(base, offset, *mem).is_some() => {
-                        let at = self.in_block(base, offset, *mem).unwrap_or_default();
-                        self.asm.load(mem.size, R0, FP, at);
-                        if mem.signed {
-                            self.extend(*mem);
-                        }
-                        false
-                    }
-                    Some(offset) => self.memory(base, offset, index, *mem, point, phase),
+                    Some(offset) => match self.in_block(base, offset, *mem).filter(|_| index.is_none()) {
+                        Some(copied) => self.copied(copied, *mem),
+                        None => self.memory(base, offset, index, *mem, point, phase),
+                    },
                     None => self.absent(),
                 }
             }
@@ -225,6 +221,24 @@ impl Emit<'_> {
                 false
             }
         }
+    }
+
+    /// `r0` = a field that was copied to the stack.
+    fn copied(&mut self, copied: Copied, mem: Mem) -> Nullable {
+        let (there, end) = (self.asm.label(), self.asm.label());
+        if let Some(pointer) = copied.pointer {
+            self.asm.load(8, R0, FP, pointer);
+            self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
+            self.absent();
+            self.asm.jump(end);
+        }
+        self.asm.place(there);
+        self.asm.load(mem.size, R0, FP, copied.at);
+        if mem.signed {
+            self.extend(mem);
+        }
+        self.asm.place(end);
+        copied.pointer.is_some()
     }
 
     /// `r0` = the value of the first of several cases, of one number, that matches: the number is read once.

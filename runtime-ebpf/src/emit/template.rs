@@ -37,6 +37,7 @@ impl Emit<'_> {
         let before_record = self.asm.label();
         self.failed = before_record;
         self.blocks.clear();
+        let stack = self.asm.stack();
         match self.plan.points[point].template {
             Template::Sequence if self.plan.points[point].team.is_some() => self.team_start(point, start, end)?,
             Template::Sequence => self.sequence_start(point, start, end)?,
@@ -51,6 +52,8 @@ impl Emit<'_> {
         self.asm.place(before_record);
         self.count_point(point, PointCounter::FailedRead);
         self.asm.place(end);
+        // What was copied serves this point only.
+        self.asm.release_to(stack);
         Ok(())
     }
 
