@@ -8,6 +8,7 @@ pub mod cache;
 pub mod callback;
 pub mod engine;
 pub mod lab;
+pub mod limit;
 pub mod offload;
 pub mod perf;
 pub mod profinfer;

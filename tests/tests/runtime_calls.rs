@@ -502,9 +502,9 @@ fn functions_of_an_engine_are_as_its_points(kind: Kind) {
         assert_eq!((&a["nodes"], &a["phase"], &a["n"]), (&b["nodes"], &b["phase"], &b["n"]));
         assert!(whole(a, "nodes") > 500 && a["phase"] != serde_json::Value::Null, "{a}");
         assert_eq!(whole(a, "t"), whole(a, "s"));
-        // The same function, probed by two programs one after the other.
+        // The engine's point has the planning of the graph as well, which comes before the function.
         let (t, p) = (whole(a, "t") as f64, whole(b, "t") as f64);
-        assert!((t / p - 1.0).abs() <= 0.005, "{t} and {p} ns");
+        assert!((-0.005..=0.05).contains(&(p / t - 1.0)), "{t} and {p} ns");
     }
     let mallocs = report.table("mallocs").by("inside", "n");
     assert_eq!(report.table("mallocs").rows.len(), 2, "either inside or outside: {mallocs:?}");

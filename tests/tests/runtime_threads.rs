@@ -18,7 +18,9 @@ const STEPS: u64 = 515;
 const PARTS: &str = "
     on ggml_work < n = count(), t = sum(dur), busy = sum(busy), wait = sum(wait), marked = sum(if(has(busy), 1, 0))
       by ith into threads >
-    on ggml_graph < n = count(), t = sum(dur) into graphs >
+    // What the threads compute together: without the planning of the graph before.
+    point computing : span { start \"ggml_graph_compute\" (g: ptr) within llama_ubatch }
+    on computing < n = count(), t = sum(dur) into graphs >
     on llama_ubatch < imbalance = sum(imbalance) into ubatches >
 ";
 
