@@ -83,6 +83,8 @@ impl Profinfer {
         variables: &[(&str, &std::ffi::OsStr)],
     ) -> Profinfer {
         let mut command = Command::new(binary());
+        // What it keeps for its user is none of this user's.
+        command.env("XDG_CACHE_HOME", std::env::temp_dir().join("profinfer-tests-cache"));
         command.envs(variables.iter().copied());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // The usual environment of users, not that of a developer.

@@ -69,9 +69,20 @@ fn what_limits_a_token_goes_by_the_machine(kind: Kind) {
     let lab = Lab::new();
     let ceilings = Ceilings::measured(&lab);
     let mut engine = lab.engine_with(kind, &Options { repeat_prompt: 20, ..Options::default() });
-    // Slow memory, and a processor that the prompt keeps busy: of a token 90 MB are read, and some 270 MFLOP computed.
-    ceilings.set(3e9, 2e10);
+    // A machine that has more than enough of both: what the operators get then is what another one shall have at most.
+    ceilings.set(1e13, 1e15);
     let report = verdict(&mut engine, &ceilings.cache, &[], 5, || ());
+    assert!(said(&report, "decode", "limit").contains("Memory is the nearer limit"), "{}", report.stdout);
+    assert!(said(&report, "prefill", "limit").starts_with("Neither memory nor arithmetic"), "{}", report.stdout);
+    let products = |report: &Output, phase: &str, column: &str| {
+        let operators = report.table("operators");
+        let row = operators.rows.iter().find(|r| r["phase"] == phase && r["op"] == "MUL_MAT");
+        number(row.or_fail("products"), column)
+    };
+    let most = products(&report, "decode", "speed") / 0.7;
+    ceilings.set(most, products(&report, "prefill", "flops") / 0.7);
+    // However busy the machine is meanwhile.
+    let report = verdict(&mut engine, &ceilings.cache, &["-P", "limit=20"], 5, || ());
     let (decode, prefill) = (said(&report, "decode", "limit"), said(&report, "prefill", "limit"));
     assert!(decode.starts_with("Memory-bound: "), "{decode}");
     assert!(prefill.starts_with("Compute-bound: "), "{prefill}");
@@ -79,15 +90,12 @@ fn what_limits_a_token_goes_by_the_machine(kind: Kind) {
         assert_eq!(said(&report, "decode", column), "", "{column}");
     }
     // What is said of them is made of what the operators had to do.
-    let operators = report.table("operators");
-    let row = operators.rows.iter().find(|r| r["phase"] == "decode" && r["op"] == "MUL_MAT").or_fail("products");
-    let memory = number(row, "speed") / 3e9;
-    assert!((number(row, "memory") - memory).abs() < 1e-3 * memory, "{row}");
-    // A machine that has more than enough of both, and one that nothing is known of.
-    ceilings.set(1e13, 1e15);
-    let report = verdict(&mut engine, &ceilings.cache, &[], 3, || ());
-    assert!(said(&report, "decode", "limit").contains("Memory is the nearer limit"), "{}", report.stdout);
-    assert!(said(&report, "prefill", "limit").starts_with("Neither memory nor arithmetic"), "{}", report.stdout);
+    let memory = products(&report, "decode", "speed") / most;
+    assert!((products(&report, "decode", "memory") - memory).abs() < 1e-3 * memory, "{}", report.stdout);
+    // A machine that does less than what was done, and one that nothing is known of.
+    ceilings.set(1e8, 1e8);
+    let report = verdict(&mut engine, &ceilings.cache, &[], 2, || ());
+    assert!(said(&report, "decode", "limit").starts_with("The ceilings cannot be right"), "{}", report.stdout);
     let report = verdict(&mut engine, lab.folder(), &[], 2, || ());
     assert!(said(&report, "decode", "limit").contains("doctor --ceilings"), "{}", report.stdout);
 }
