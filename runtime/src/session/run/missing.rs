@@ -66,7 +66,7 @@ impl Missing {
             }
             let others = match number {
                 1 => String::new(),
-                n => format!(" (nor have {} other processes)", n - 1),
+                n => format!(" (the same in {} more)", n - 1),
             };
             said.push(Message { level: Level::Warning, kind: "missing", text: format!("{error}{others}") });
         }
