@@ -137,3 +137,13 @@ pub fn page_out(pid: u32, ending: &str) {
     unsafe { libc::close(process as i32) };
     assert!(taken > 50 << 20, "the model is not mapped: {taken} bytes of it are");
 }
+
+/// Bytes that the kernel has read from disks for a process.
+///
+/// # Panics
+/// If the kernel does not say.
+#[track_caller]
+pub fn read_bytes(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).or_fail("io");
+    text.lines().find_map(|l| l.strip_prefix("read_bytes: ")).and_then(|n| n.parse().ok()).or_fail("read_bytes")
+}

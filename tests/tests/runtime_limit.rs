@@ -1,23 +1,14 @@
 //! A model that does not fit into the memory it may use: every token reads a part of it from the disk.
 
-use std::fs;
-
-use profinfer_tests::OrFail;
 use profinfer_tests::engine::{Kind, Model, Options};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::limit::MemoryLimit;
 use profinfer_tests::profinfer::{Profinfer, stock, text, whole};
-use profinfer_tests::system::page_out;
+use profinfer_tests::system::{page_out, read_bytes};
 
 /// Bytes that the process may use: the model has 447 MB.
 const LIMIT: u64 = 400 << 20;
 const TOKENS: u64 = 3;
-
-#[track_caller]
-fn read_bytes(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).or_fail("io");
-    text.lines().find_map(|l| l.strip_prefix("read_bytes: ")).and_then(|n| n.parse().ok()).or_fail("read_bytes")
-}
 
 /// `paging.pi` names the tensors and reads what the kernel counts, in the tokens of the answer as well; `roofline.pi` says
 /// what it is.

@@ -7,7 +7,7 @@ use profinfer_tests::engine::{Engine, Kind, Model, Options};
 use profinfer_tests::lab::Lab;
 use profinfer_tests::on_each_engine;
 use profinfer_tests::profinfer::{Profinfer, number, stock, text, whole};
-use profinfer_tests::system::page_out;
+use profinfer_tests::system::{page_out, read_bytes};
 
 const TOKENS: u64 = 4;
 
@@ -60,18 +60,13 @@ fn faults_are_in_the_tensors_of_their_operators(kind: Kind) {
 fn the_script_on_paging_adds_up(kind: Kind) {
     let lab = Lab::new();
     let mut engine = model(&lab, kind, Model::Moe);
-    let read = |pid| {
-        let text = fs::read_to_string(format!("/proc/{pid}/io")).or_fail("io");
-        let found = text.lines().find_map(|l| l.strip_prefix("read_bytes: ")).and_then(|n| n.parse::<u64>().ok());
-        found.or_fail("read_bytes")
-    };
     let pid = engine.pid().to_string();
     let script = stock("paging.pi").to_string_lossy().into_owned();
     let running = Profinfer::start_attached([&*script, "-P", "top=1000", "--pid", &pid, "--format", "json"]);
     page_out(engine.pid(), ".gguf");
-    let before = read(engine.pid());
+    let before = read_bytes(engine.pid());
     engine.generate(TOKENS);
-    let bytes = read(engine.pid()) - before;
+    let bytes = read_bytes(engine.pid()) - before;
     let report = running.interrupt();
     report.succeeded();
     let table = report.table("steps");

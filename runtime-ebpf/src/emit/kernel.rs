@@ -7,13 +7,12 @@
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::typed::PointId;
-use profinfer_lang::ast::Edge;
 
 use super::value::KeyAt;
 use super::{Emit, current};
 use crate::asm::{Alu, Asm, BuildError, Jump, Label};
-use crate::insn::{CTX, FP, R0, R1, R2, R3, RECORD, Reg, SLOT, helper};
-use crate::layout::{ABSENT, ABSENT_TEXT, Layout, MapId, PointCounter, record};
+use crate::insn::{CTX, FP, R0, R1, R2, R3, Reg, SLOT, helper};
+use crate::layout::{ABSENT, ABSENT_TEXT, Layout, MapId};
 use crate::target::TargetFacts;
 
 /// Bytes of a sector, as the block layer counts.
@@ -28,22 +27,7 @@ impl<'p> Emit<'p> {
         let (pid_tgid, dur) = (asm.alloc(8), asm.alloc(8));
         let failed = asm.label();
         asm.mov(CTX, R1);
-        let mut emit = Self {
-            asm,
-            plan,
-            layout,
-            target,
-            pid_tgid,
-            dur,
-            failed,
-            cookie: 0,
-            own: 0,
-            at: Edge::Entry,
-            timed: false,
-            generation: 0,
-            blocks: Vec::new(),
-            places: Vec::new(),
-        };
+        let mut emit = Self::begun(asm, (plan, layout, target), [pid_tgid, dur], failed);
         if filtered {
             let (other, ours) = (emit.asm.label(), emit.asm.label());
             emit.only_targets(other);
@@ -186,7 +170,7 @@ impl<'p> Emit<'p> {
         self.asm.load_imm(R0, i64::from(is_major));
         self.keep("major");
         self.range_of_address(point);
-        self.kernel_record(point, start, Some(when))
+        self.event(point, start, Some(when))
     }
 
     /// An event without duration: a sample, a hit of a tracepoint.
@@ -196,7 +180,7 @@ impl<'p> Emit<'p> {
         }
         self.thread_slot(end, true);
         self.gate(point, end);
-        self.kernel_record(point, start, None)
+        self.event(point, start, None)
     }
 
     /// Leaves a request that is no read, and keeps what is known of one.
@@ -212,23 +196,5 @@ impl<'p> Emit<'p> {
         self.keep("sector");
         self.asm.load(4, R0, CTX, device);
         self.keep("device");
-    }
-
-    /// Opens a record that began at the time on the stack, or just now, and closes it.
-    pub(crate) fn kernel_record(&mut self, point: PointId, start: usize, began: Option<i16>) -> Result<(), BuildError> {
-        self.now();
-        self.record_address(point);
-        self.count_point(point, PointCounter::Hits);
-        let (outer, fail) = (self.failed, self.asm.label());
-        self.failed = fail;
-        self.open_record(point, start)?;
-        if let Some(began) = began {
-            self.asm.load(8, R0, FP, began);
-            self.asm.store(RECORD, record::START, R0);
-        }
-        self.close_record(point);
-        self.asm.store_imm(RECORD, record::START, 0);
-        self.failed_in_record(fail, outer);
-        Ok(())
     }
 }

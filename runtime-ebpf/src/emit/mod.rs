@@ -101,6 +101,16 @@ impl<'p> Emit<'p> {
         asm.place(other);
         asm.exit();
         asm.place(ours);
+        Self { cookie, own, at, ..Self::begun(asm, (plan, layout, target), [pid_tgid, dur], failed) }
+    }
+
+    /// A program that has begun, with places on its stack for the thread and a duration.
+    fn begun(
+        asm: Asm,
+        (plan, layout, target): (&'p Plan, &'p Layout, &'p TargetFacts),
+        [pid_tgid, dur]: [i16; 2],
+        failed: Label,
+    ) -> Self {
         Self {
             asm,
             plan,
@@ -109,9 +119,9 @@ impl<'p> Emit<'p> {
             pid_tgid,
             dur,
             failed,
-            cookie,
-            own,
-            at,
+            cookie: 0,
+            own: 0,
+            at: Edge::Entry,
             timed: false,
             generation: 0,
             blocks: Vec::new(),

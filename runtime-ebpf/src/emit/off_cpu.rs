@@ -59,7 +59,7 @@ impl Emit<'_> {
         self.asm.call(helper::MAP_DELETE_ELEM);
         self.queue(began);
         self.thread_slot(not_ours, true);
-        self.kernel_record(point, start, Some(began))
+        self.event(point, start, Some(began))
     }
 
     /// `queue` = how long the thread could have run: all of it if it was preempted, else from when it was woken on.

@@ -131,12 +131,21 @@ impl Emit<'_> {
         self.only(point, start, end);
         self.thread_slot(end, true);
         self.gate(point, end);
+        self.event(point, start, None)
+    }
+
+    /// Opens a record that began at the time on the stack, or just now, and closes it.
+    pub(crate) fn event(&mut self, point: PointId, start: usize, began: Option<i16>) -> Result<(), BuildError> {
         self.now();
         self.record_address(point);
         self.count_point(point, PointCounter::Hits);
         let (outer, fail) = (self.failed, self.asm.label());
         self.failed = fail;
         self.open_record(point, start)?;
+        if let Some(began) = began {
+            self.asm.load(8, R0, FP, began);
+            self.asm.store(RECORD, record::START, R0);
+        }
         match self.plan.points[point].each {
             Some(numbers) => self.elements(point, numbers, fail),
             None => self.close_record(point),

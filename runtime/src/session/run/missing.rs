@@ -54,7 +54,8 @@ impl Missing {
 
     /// At the end of a run: why it has failed, if no process ever had something, and what is to be said otherwise.
     pub(super) fn outcome(&mut self) -> (Option<SessionError>, Vec<Message>) {
-        let living: Vec<u32> = self.living.keys().copied().collect();
+        let mut living: Vec<u32> = self.living.keys().copied().collect();
+        living.sort_unstable();
         living.into_iter().for_each(|pid| self.ended(pid));
         let mut points: Vec<_> = self.ended.drain().collect();
         points.sort_by_key(|(point, _)| *point);
