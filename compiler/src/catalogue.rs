@@ -221,6 +221,8 @@ pub struct Point {
     pub stops: Vec<Stop>,
     /// What an open event is kept under.
     pub state_by: Vec<ast::Expr>,
+    /// Arguments of its starts; what they lead to stays as it is until the stop.
+    pub lasting: Vec<ast::Ident>,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<ast::Expr>,
     /// What does not satisfy it when it ends is no event.
@@ -265,6 +267,7 @@ impl Point {
             starts: Vec::new(),
             stops: Vec::new(),
             state_by: Vec::new(),
+            lasting: Vec::new(),
             only: None,
             only_return: None,
             mark: None,
@@ -584,6 +587,10 @@ impl Catalogue {
                     of_sequences("team", template, stmt.span)?;
                     point.team = Some([number.clone(), size.clone()]);
                 }
+                ast::PointStmtKind::Lasting(names) => {
+                    of_sequences("lasting", template, stmt.span)?;
+                    point.lasting.clone_from(names);
+                }
                 ast::PointStmtKind::StateBy(exprs) => point.state_by = exprs.clone(),
                 ast::PointStmtKind::Only(cond) => point.only = Some(cond.clone()),
                 ast::PointStmtKind::OnlyReturn(cond) => {
@@ -672,6 +679,14 @@ impl Catalogue {
             )
             .at(p.name.span, "whose threads, and what do they compute together?")
             .help("write: state by (p.threadpool, p.ith), and within what thread 0 has open"));
+        }
+        let is_argument = |name: &str| point.starts.iter().flat_map(|s| &s.args).any(|a| a.name == name);
+        if let Some(name) = point.lasting.iter().find(|name| !is_argument(&name.node)) {
+            return Err(Diagnostic::error(
+                "PI0210",
+                format!("no start of `{}` has an argument `{}`", point.name, name.node),
+            )
+            .at(name.span, "what they lead to lasts, of arguments"));
         }
         if point.starts.is_empty() {
             return Err(Diagnostic::error("PI0210", format!("point `{}` has no `start`", point.name))

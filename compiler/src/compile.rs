@@ -9,6 +9,7 @@ use profinfer_lang::source::SourceMap;
 
 use crate::added::{self, CALLS};
 use crate::aggs;
+use crate::aside;
 use crate::catalogue::Catalogue;
 use crate::clauses::Clauses;
 use crate::described;
@@ -174,7 +175,7 @@ fn run(
     told_once(&mut warnings);
     let mut points = lowering.points;
     crate::followed::leave_out(&mut points);
-    let plan = Plan {
+    let mut plan = Plan {
         engine: catalogue.engine.clone(),
         points,
         tables,
@@ -185,6 +186,7 @@ fn run(
         structs: catalogue.structs.clone(),
         reads: !added.reads.is_empty(),
     };
+    aside::decide(&mut plan, catalogue);
     Ok(Compiled { plan, warnings, reads: added.reads })
 }
 

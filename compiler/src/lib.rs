@@ -22,6 +22,7 @@
 mod actions;
 mod added;
 mod aggs;
+pub mod aside;
 mod calls;
 pub mod catalogue;
 mod clauses;

@@ -52,6 +52,7 @@ impl<'a> Lowering<'a> {
                 starts: p.starts.clone(),
                 stops: p.stops.clone(),
                 state_by: Vec::new(),
+                aside: false,
                 only: None,
                 only_return: None,
                 mark: None,

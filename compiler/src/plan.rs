@@ -55,6 +55,9 @@ pub struct Point {
     pub stops: Vec<Stop>,
     /// What an open event is kept under.
     pub state_by: Vec<Expr>,
+    /// Whether events are put aside when they end, and read when there are enough of them or the stop comes: what they are
+    /// of lasts until then. See [`crate::aside`].
+    pub aside: bool,
     /// Hits that do not satisfy it are left at once.
     pub only: Option<Expr>,
     /// What does not satisfy it when it ends is no event.

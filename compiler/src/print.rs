@@ -164,6 +164,12 @@ fn print_point(out: &mut Out, plan: &Plan, id: PointId) {
     if !p.state_by.is_empty() {
         out.line("state by", &p.state_by.iter().map(kernel).collect::<Vec<_>>().join(", "));
     }
+    if p.aside {
+        out.line(
+            "put aside",
+            &format!("up to {} events, read at the stop or when there are as many", crate::aside::EVENTS),
+        );
+    }
     if let Some(only) = &p.only {
         out.line("only", &kernel(only));
     }

@@ -110,6 +110,7 @@ fn of_statement(kind: &PointStmtKind) -> Vec<Expr> {
         | PointStmtKind::Stop { .. }
         | PointStmtKind::Variant(_)
         | PointStmtKind::Within(_)
+        | PointStmtKind::Lasting(_)
         | PointStmtKind::Pattern(_)
         | PointStmtKind::Never { .. }
         | PointStmtKind::Silent(_) => Vec::new(),

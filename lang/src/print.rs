@@ -279,6 +279,7 @@ impl Printer {
             }
             PointStmtKind::Team { number, size } => format!("team ({} < {})", self.expr(number), self.expr(size)),
             PointStmtKind::Variant(of) => format!("variant {}", of.node),
+            PointStmtKind::Lasting(args) => format!("lasting {}", names(args)),
             PointStmtKind::Within(points) => format!("within {}", names(points)),
             PointStmtKind::Pattern(fields) => format!("pattern {}", names(fields)),
             PointStmtKind::Let(def) => return self.let_def(def, stmt.span),

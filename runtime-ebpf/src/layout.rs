@@ -1,13 +1,15 @@
 //! How everything lies in the kernel: counters, thread slots, open records, rows.
 
+use profinfer_compiler::aside;
 use profinfer_compiler::catalogue::Template;
 use profinfer_compiler::counter::Counter;
-use profinfer_compiler::plan::{Linear, Plan, SlotHow, Table};
+use profinfer_compiler::plan::{Linear, Plan, SlotHow};
 use profinfer_compiler::typed::PointId;
 
 use crate::asm::BuildError;
 use crate::counting::{CountsLayout, counted_size, readings};
 use crate::emit::SERIES_VALUE;
+use crate::together;
 
 /// A map of a program set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -219,8 +221,13 @@ pub struct Layout {
 /// Where the parts of a point's record lie.
 #[derive(Debug, Clone, Default)]
 pub struct PointLayout {
-    /// Where the record begins in the thread slot (spans), or where the state key does (sequences).
+    /// Where the record begins in the thread slot (spans, sequences that are the thread's), or where the state key does
+    /// (other sequences).
     pub in_slot: i16,
+    /// Whether open events are kept in a map by state key, which the slot holds, rather than in the slot.
+    pub by_state: bool,
+    /// In the thread slot: where events are put aside.
+    pub aside: Option<AsideLayout>,
     /// Bytes of the record.
     pub size: u32,
     /// Bytes of the state key (sequences).
@@ -251,6 +258,35 @@ pub struct PointLayout {
     pub checks: Vec<Vec<u32>>,
     /// Bytes of a layout sample.
     pub check_size: u32,
+}
+
+/// Where the thread slot has events that are put aside: see [`profinfer_compiler::aside`]. Behind each other, room for one more
+/// than are put aside: an event ends where the next one begins.
+#[derive(Debug, Clone)]
+pub struct AsideLayout {
+    /// How many there are.
+    pub count: i16,
+    /// The number of the one at hand.
+    pub index: i16,
+    /// The first one: when it began and the number of its start, then its arguments.
+    pub events: i16,
+    /// Its arguments, by name.
+    pub args: Vec<String>,
+}
+
+impl AsideLayout {
+    /// Bits of the number of the start, below the time.
+    pub const START_BITS: i32 = aside::STARTS.ilog2() as i32;
+
+    /// Bytes of an event.
+    pub fn size(&self) -> i32 {
+        8 + 8 * self.args.len() as i32
+    }
+
+    /// Bytes of all.
+    fn bytes(&self) -> u32 {
+        16 + (aside::EVENTS as u32 + 1) * self.size() as u32
+    }
 }
 
 /// Where the record of a team's thread has what it says of the thread.
@@ -330,7 +366,7 @@ pub mod sent {
 }
 
 /// Where the parts of a row lie.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TableLayout {
     /// Offsets of key fields.
     pub key: Vec<u32>,
@@ -344,6 +380,10 @@ pub struct TableLayout {
     pub fresh: u32,
     /// Bytes of an event of it that is sent; 0 if none is. See [`sent`].
     pub event_size: u32,
+    /// The table in whose map its rows lie, where offsets and sizes are: mostly itself. See [`crate::together`].
+    pub kept_in: usize,
+    /// The tables whose rows lie in its map, itself first; none if its own lie in another's.
+    pub keeps: Vec<usize>,
 }
 
 impl Layout {
@@ -352,7 +392,7 @@ impl Layout {
     /// # Errors
     /// [`BuildError::Row`] and [`BuildError::Record`] if something is larger than an instruction can reach into.
     pub fn new(plan: &Plan) -> Result<Layout, BuildError> {
-        let mut tables: Vec<TableLayout> = plan.tables.iter().map(table_layout).collect();
+        let mut tables = together::tables(plan);
         for (table, layout) in plan.tables.iter().zip(&tables).filter(|(t, _)| !t.streamed) {
             if layout.value_size > REACH {
                 return Err(BuildError::Row { table: table.name.clone(), bytes: layout.value_size });
@@ -398,7 +438,7 @@ impl Layout {
                     .tables
                     .iter()
                     .zip(&tables)
-                    .filter(|(t, _)| t.point == id)
+                    .filter(|(t, l)| t.point == id && (t.streamed || !l.keeps.is_empty()))
                     .map(|(_, l)| (l.key_size + 8).max(l.event_size))
                     .max()
                     .unwrap_or(0);
@@ -412,8 +452,9 @@ impl Layout {
                     let depth = l.in_slot + 16;
                     l.call = Some(CallLayout { depth, inner: depth + 8, began: depth + 16, at_depth, before });
                 }
+                l.by_state = p.template == Template::Sequence && !p.state_by.is_empty();
                 slot += match p.template {
-                    Template::Sequence => l.state_key + if p.team.is_some() { 8 } else { 0 },
+                    Template::Sequence if l.by_state => l.state_key + if p.team.is_some() { 8 } else { 0 },
                     Template::Call => l.state_key + 16 + 8 * LEVELS,
                     Template::Fault => {
                         l.began = (slot + l.size) as i16;
@@ -421,6 +462,13 @@ impl Layout {
                     }
                     _ => l.size,
                 };
+                if p.aside {
+                    let at = slot as i16;
+                    let args = aside::arguments(plan, id).into_iter().map(str::to_owned).collect();
+                    let of = AsideLayout { count: at, index: at + 8, events: at + 16, args };
+                    slot += of.bytes();
+                    l.aside = Some(of);
+                }
                 let mut at = 0;
                 l.checks = p
                     .checks
@@ -450,10 +498,12 @@ impl Layout {
             .chain(of_parts)
             .fold(slot.max(SERIES_VALUE).max(counted), u32::max);
         let mut at = zeros.next_multiple_of(8);
-        for table in &mut tables {
-            table.fresh = at;
-            if table.event_size == 0 {
-                at += table.value_size;
+        for i in 0..tables.len() {
+            tables[i].fresh = at;
+            if tables[i].kept_in != i {
+                tables[i].fresh = tables[tables[i].kept_in].fresh;
+            } else if tables[i].event_size == 0 {
+                at += tables[i].value_size;
             }
         }
         let fresh_size = at;
@@ -505,37 +555,6 @@ impl Layout {
         }
         all
     }
-}
-
-fn table_layout(t: &Table) -> TableLayout {
-    let mut at = 0;
-    let mut take = |bytes: u32| {
-        at += bytes;
-        at - bytes
-    };
-    let key: Vec<u32> = t.key.iter().map(|k| take(k.bytes())).collect();
-    let key_size = at.max(8);
-    let mut at = 0;
-    let mut take = |bytes: u32| {
-        at += bytes;
-        at - bytes
-    };
-    let slots = t
-        .slots
-        .iter()
-        .map(|s| match s.how {
-            // The kernel only counts.
-            _ if s.derived.is_some() => Some(take(8)),
-            SlotHow::Hist(0) => Some(take(LOG2_BUCKETS * 8)),
-            SlotHow::Hist(_) => None,
-            SlotHow::Linear(linear) => Some(take(linear.all() * 8)),
-            _ => Some(take(8)),
-        })
-        .collect();
-    let values: usize = t.slots.iter().map(|s| s.values().count()).sum();
-    let words = values as u32 + u32::from(t.context.is_some());
-    let event_size = if t.streamed { sent::KEY as u32 + key_size + 8 * words } else { 0 };
-    TableLayout { key, key_size, slots, value_size: at.max(8), fresh: 0, event_size }
 }
 
 /// Number of the bucket of `value` in a histogram with 2^k buckets per power of two: negative values have 0, zero has 1.

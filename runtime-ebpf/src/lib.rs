@@ -14,6 +14,7 @@ pub mod listing;
 pub mod nominal;
 pub mod object;
 pub mod target;
+mod together;
 pub mod watch;
 
 pub use object::{Action, MapKind, MapSpec, Object, Program, SiteSpec};

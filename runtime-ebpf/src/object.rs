@@ -125,6 +125,8 @@ const MAX_STATES: u32 = 16_384;
 const MAX_MAPS: usize = 64;
 /// Threads whose slot is kept.
 const MAX_THREADS: u32 = 4_096;
+/// Threads whose slot is kept where events are put aside: those that compute graphs.
+const MAX_THREADS_ASIDE: u32 = 1_024;
 /// Processes whose kernel events are told.
 const MAX_TARGETS: u32 = 1_024;
 /// Series whose last event is kept.
@@ -367,10 +369,10 @@ impl Maps {
 fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     let mut maps = Maps(Vec::new());
     maps.add(MapId::Counters, "counters", MapKind::Shared, (4, layout.counter_words * 8), 1);
-    maps.add(MapId::Threads, "threads", MapKind::LruHash, (8, layout.thread_size), MAX_THREADS);
+    maps.add(MapId::Threads, "threads", MapKind::LruHash, (8, layout.thread_size), threads(layout));
     for (id, p) in plan.points.iter().enumerate().filter(|(_, p)| p.used) {
         let l = &layout.points[id];
-        if p.template == Template::Sequence {
+        if l.by_state {
             maps.add(MapId::State(id), &p.name, MapKind::Hash, (l.state_key, l.size), MAX_STATES);
         }
         if p.template == Template::Call {
@@ -417,7 +419,11 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
     }
     for (t, table) in plan.tables.iter().enumerate().filter(|(_, t)| !t.streamed) {
         let l = &layout.tables[t];
-        let limit = u32::try_from(kernel_rows(table)).unwrap_or(u32::MAX);
+        if l.keeps.is_empty() {
+            continue;
+        }
+        let limit: u64 = l.keeps.iter().map(|t| kernel_rows(&plan.tables[*t])).sum();
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
         rows.swapped = table.cleared;
         for (s, slot) in table.slots.iter().enumerate() {
@@ -430,6 +436,12 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         }
     }
     maps.0
+}
+
+/// Threads whose slot is kept: slots are made at once, and where events are put aside in them they are large.
+fn threads(layout: &Layout) -> u32 {
+    let is_large = layout.points.iter().any(|l| l.aside.is_some());
+    if is_large { MAX_THREADS_ASIDE } else { MAX_THREADS }
 }
 
 /// Rows that the kernel keeps: more than are shown where user space puts several of them into one.

@@ -22,10 +22,10 @@ fn build(script: &str) -> Result<Object, BuildError> {
     Object::build(&compiled.plan, &nominal::facts(&compiled.plan, Arch::X86_64))
 }
 
-/// So many tables on one point, each with these columns.
+/// So many tables on one point, each with these columns, and each with a map of its own: their limits are low.
 fn tables(number: usize, columns: &str) -> String {
     (0..number).fold(String::new(), |mut all, i| {
-        let _ = writeln!(all, "on work < {columns} into t{i} >");
+        let _ = writeln!(all, "on work < {columns} into t{i} limit 100 >");
         all
     })
 }

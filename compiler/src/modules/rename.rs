@@ -171,6 +171,7 @@ impl Rename<'_> {
                 PointStmtKind::Variant(name) => self.named_point(name),
                 PointStmtKind::Mark { .. }
                 | PointStmtKind::Stop { .. }
+                | PointStmtKind::Lasting(_)
                 | PointStmtKind::Pattern(_)
                 | PointStmtKind::Never { .. }
                 | PointStmtKind::Silent(_) => {}

@@ -143,6 +143,8 @@ pub enum PointStmtKind {
     },
     /// `state by (p.threadpool, p.ith)`: what an open event is kept under.
     StateBy(Vec<Expr>),
+    /// `lasting t, last`: arguments of starts; what they lead to stays as it is until the stop.
+    Lasting(Vec<Ident>),
     /// `only (p.ith = 0)`: hits that do not satisfy it are left at once.
     Only(Expr),
     /// `only return (returned(bool))`: what ends otherwise is no event.

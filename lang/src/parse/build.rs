@@ -194,6 +194,7 @@ fn is_noise(rule: Rule) -> bool {
             | R::kw_state
             | R::kw_only
             | R::kw_within
+            | R::kw_lasting
             | R::kw_pattern
             | R::kw_check
             | R::kw_never

@@ -31,6 +31,7 @@ impl Builder<'_> {
                 PointStmtKind::Stop { at, symbols, optional }
             }
             Rule::state_by => PointStmtKind::StateBy(children(node).map(|n| self.expr(n)).collect::<Option<_>>()?),
+            Rule::lasting => PointStmtKind::Lasting(self.names(node)),
             Rule::only => {
                 let mut parts = children(node);
                 match parts.next()? {

@@ -18,7 +18,7 @@ impl Emit<'_> {
     /// none, or it was opened later than the record at hand. Uses r0 to r5.
     pub(crate) fn enclosing_record(&mut self, of: PointId, none: Label) -> i16 {
         let in_slot = self.layout.points[of].in_slot;
-        let base = if self.plan.points[of].template == Template::Sequence {
+        let base = if self.layout.points[of].by_state {
             self.asm.load(8, R0, SLOT, in_slot);
             self.asm.jump_if_imm(Jump::Eq, R0, 0, none);
             self.lookup(MapId::State(of), KeyAt::Slot(in_slot));

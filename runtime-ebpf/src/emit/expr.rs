@@ -313,12 +313,19 @@ impl Emit<'_> {
         captures[..stored].iter().position(|c| matches!(&c.value, CaptureValue::Number(x) if x == e))
     }
 
-    fn argument(&mut self, name: &str, point: PointId, phase: Phase) -> Nullable {
+    /// `r0` = an argument of the start. Uses r0 alone, in the target's functions.
+    pub(crate) fn argument(&mut self, name: &str, point: PointId, phase: Phase) -> Nullable {
         let Phase::Open { start, .. } = phase else { return self.absent() };
         if self.plan.points[point].template.is_kernel() {
             return self.kernel_argument(name, point, start);
         }
         let args = &self.plan.points[point].starts[start].args;
+        if let Some((_, at)) = self.kept.iter().find(|(kept, _)| kept == name)
+            && args.iter().any(|a| a.name == name)
+        {
+            self.asm.load(8, R0, FP, *at);
+            return false;
+        }
         let arg = args.iter().find(|a| a.name == name);
         let register = arg.and_then(|a| Some((a.mem, self.target.arch.argument(a.position)?)));
         let Some((mem, register)) = register else { return self.absent() };

@@ -2,6 +2,7 @@
 //!
 //! Registers: r6 the probed thread's registers, r7 its slot, r8 the record at hand, r9 the time; r0 to r5 are free.
 
+mod aside;
 mod block;
 mod call;
 mod counts;
@@ -67,6 +68,8 @@ pub(crate) struct Emit<'p> {
     generation: i16,
     /// Fields that have been read already.
     blocks: Vec<block::Block>,
+    /// Arguments of an event that was put aside, on the stack.
+    kept: Vec<(String, i16)>,
     /// Arguments of a point of the kernel that are on the stack.
     places: Vec<(&'static str, i16)>,
 }
@@ -125,6 +128,7 @@ impl<'p> Emit<'p> {
             timed: false,
             generation: 0,
             blocks: Vec::new(),
+            kept: Vec::new(),
             places: Vec::new(),
         }
     }
@@ -187,6 +191,13 @@ impl<'p> Emit<'p> {
     pub(crate) fn count_point(&mut self, point: PointId, which: PointCounter) {
         let word = self.layout.point_counter(point, which);
         self.count(word);
+    }
+
+    /// Counts for each table that is kept in the map of this one.
+    pub(crate) fn count_tables(&mut self, table: usize, which: TableCounter) {
+        for of in self.layout.tables[table].keeps.clone() {
+            self.count_table(of, which);
+        }
     }
 
     pub(crate) fn count_table(&mut self, table: usize, which: TableCounter) {

@@ -196,6 +196,9 @@ impl Emit<'_> {
         self.gather(point);
         let tables: Vec<usize> = (0..self.plan.tables.len()).filter(|t| self.plan.tables[*t].point == point).collect();
         for (bit, table) in tables.into_iter().enumerate() {
+            if self.layout.tables[table].keeps.is_empty() {
+                continue;
+            }
             let next = self.asm.label();
             if !self.plan.tables[table].open.is_empty() {
                 self.asm.load(8, R0, RECORD, record::MATCH);

@@ -43,14 +43,21 @@ impl Emit<'_> {
             next,
         );
         self.asm.store(FP, value, R0);
-        let slots = &self.plan.tables[table].slots;
-        for (i, slot) in slots.iter().enumerate() {
-            let done = self.asm.label();
-            match self.layout.tables[table].slots[i] {
-                Some(at) => self.update(slot, at, value, table, point, done),
-                None => self.bucket_row(slot, table, i, point, done),
+        let plan = self.plan;
+        let mut updated = Vec::new();
+        for of in self.layout.tables[table].keeps.clone() {
+            for (i, slot) in plan.tables[of].slots.iter().enumerate() {
+                let done = self.asm.label();
+                match self.layout.tables[of].slots[i] {
+                    Some(at) if updated.contains(&at) => {}
+                    Some(at) => {
+                        updated.push(at);
+                        self.update(slot, at, value, table, point, done);
+                    }
+                    None => self.bucket_row(slot, table, i, point, done),
+                }
+                self.asm.place(done);
             }
-            self.asm.place(done);
         }
         self.asm.release(8);
         self.asm.release(8);
@@ -59,11 +66,16 @@ impl Emit<'_> {
     /// Puts the key together, `at` bytes into the place for it.
     pub(crate) fn key(&mut self, table: usize, point: PointId, at: i16) {
         let scratch = self.layout.points[point].scratch + at;
-        let fields = &self.plan.tables[table].key;
+        let plan = self.plan;
+        let keeps = self.layout.tables[table].keeps.clone();
+        let lies = |of: usize| plan.tables[of].key.iter().zip(&self.layout.tables[of].key);
+        let mut fields: Vec<_> = keeps.iter().flat_map(|of| lies(*of)).map(|(field, at)| (field, *at)).collect();
+        fields.sort_by_key(|(_, at)| *at);
+        fields.dedup_by_key(|(_, at)| *at);
         if fields.is_empty() {
             self.asm.store_imm(RECORD, scratch, 0);
         }
-        for (field, at) in fields.iter().zip(self.layout.tables[table].key.clone()) {
+        for (field, at) in fields {
             let to = scratch + at as i16;
             match &field.source {
                 KeySource::Number(e) => {
@@ -150,7 +162,7 @@ impl Emit<'_> {
         self.key_address(R2, point);
         self.asm.call(helper::MAP_LOOKUP_ELEM);
         self.asm.jump_if_imm(Jump::Ne, R0, 0, there);
-        self.count_table(table, TableCounter::NoMemory);
+        self.count_tables(table, TableCounter::NoMemory);
         self.asm.jump(next);
         self.asm.place(there);
         self.asm.release(8);
@@ -162,10 +174,10 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Eq, R0, 0, made);
         self.asm.jump_if_imm(Jump::Eq, R0, -EEXIST, made);
         self.asm.jump_if_imm(Jump::Ne, R0, -E2BIG, memory);
-        self.count_table(table, full);
+        self.count_tables(table, full);
         self.asm.jump(next);
         self.asm.place(memory);
-        self.count_table(table, TableCounter::NoMemory);
+        self.count_tables(table, TableCounter::NoMemory);
         self.asm.jump(next);
         self.asm.place(made);
     }

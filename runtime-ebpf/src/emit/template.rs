@@ -189,6 +189,7 @@ impl Emit<'_> {
         self.count_point(point, PointCounter::Cut);
         self.asm.place(fresh);
         self.gate(point, end);
+        self.forget_inner(point);
         self.now();
         let (outer, fail) = (self.failed, self.asm.label());
         self.failed = fail;
@@ -251,6 +252,12 @@ impl Emit<'_> {
     fn sequence_start(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
         let plan = self.plan;
         let p = &plan.points[point];
+        if self.puts_aside(point) {
+            return self.put_aside(point, start, end);
+        }
+        if !self.layout.points[point].by_state {
+            return self.sequence_of_thread(point, start, end);
+        }
         self.read_blocks(&p.only.iter().chain(&p.state_by).collect::<Vec<_>>(), point, start);
         self.only(point, start, end);
         // Where an enclosing point is probed, it has made the slot.
@@ -286,8 +293,68 @@ impl Emit<'_> {
         Ok(())
     }
 
+    /// A sequence without a state key is the thread's: its record is in the slot.
+    fn sequence_of_thread(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        self.only(point, start, end);
+        self.slot_inside(point, end);
+        self.gate(point, end);
+        self.count_point(point, PointCounter::Hits);
+        self.record_address(point);
+        self.now();
+        let fresh = self.asm.label();
+        self.asm.load(8, R0, RECORD, record::START);
+        self.asm.jump_if_imm(Jump::Eq, R0, 0, fresh);
+        self.close_record(point);
+        self.asm.place(fresh);
+        let (outer, fail) = (self.failed, self.asm.label());
+        self.failed = fail;
+        self.open_record(point, start)?;
+        self.failed_in_record(fail, outer);
+        Ok(())
+    }
+
+    /// The thread's slot; where an enclosing point is probed, that has made it.
+    pub(crate) fn slot_inside(&mut self, point: PointId, end: Label) {
+        let made = matches!(self.plan.points[point].gate, Gate::Inside(outer) if self.target.has(outer));
+        self.thread_slot(end, !made);
+    }
+
+    /// What a thread's sequences have open is forgotten when a new event begins around them: its end was never seen.
+    fn forget_inner(&mut self, outer: PointId) {
+        let inside = |id: &PointId| {
+            let p = &self.plan.points[*id];
+            p.used && p.template == Template::Sequence && p.gate == Gate::Inside(outer) && self.target.has(*id)
+        };
+        for point in (0..self.plan.points.len()).filter(inside).collect::<Vec<_>>() {
+            if self.puts_aside(point) {
+                self.forget_aside(point);
+            } else if !self.layout.points[point].by_state {
+                let closed = self.asm.label();
+                let at = self.layout.points[point].in_slot + record::START;
+                self.asm.load(8, R0, SLOT, at);
+                self.asm.jump_if_imm(Jump::Eq, R0, 0, closed);
+                self.asm.store_imm(SLOT, at, 0);
+                self.count_point(point, PointCounter::Cut);
+                self.asm.place(closed);
+            }
+        }
+    }
+
     fn sequence_stop(&mut self, point: PointId, end: Label) {
+        if self.puts_aside(point) {
+            self.stop_aside(point, end);
+            return;
+        }
         self.thread_slot(end, false);
+        if !self.layout.points[point].by_state {
+            self.record_address(point);
+            self.asm.load(8, R0, RECORD, record::START);
+            self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+            self.now();
+            self.close_record(point);
+            self.asm.store_imm(RECORD, record::START, 0);
+            return;
+        }
         let in_slot = self.layout.points[point].in_slot;
         self.asm.load(8, R0, SLOT, in_slot);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);

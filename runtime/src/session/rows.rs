@@ -105,7 +105,7 @@ pub fn gather(
 ) -> Result<u64, KernelError> {
     let layout = &instance.layout.tables[index];
     let mut lost = 0;
-    let Some(map) = source.map(MapId::Table(index), index, instance) else { return Ok(lost) };
+    let Some(map) = source.map(MapId::Table(layout.kept_in), index, instance) else { return Ok(lost) };
     let derives = table.slots.iter().any(|s| s.derived.is_some());
     map.for_each(|key, value| {
         if let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut lost) {

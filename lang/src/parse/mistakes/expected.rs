@@ -33,7 +33,7 @@ fn expected(p: &Place<'_>) -> &'static str {
         "param" | "let" | "fn" | "agg" | "probe" | "engine" | "struct" | "enum" | "point" if item_before => {
             return "a name";
         }
-        "let" | "within" | "pattern" | "into" | "show" | "clear" => return "a name",
+        "let" | "within" | "lasting" | "pattern" | "into" | "show" | "clear" => return "a name",
         "start" | "mark" | "return" | "silent" | "table" if p.item_word() == "point" || p.item_word() == "enum" => {
             return "a string";
         }

@@ -7,9 +7,9 @@ use crate::parse::chunks::ITEM_WORDS;
 use crate::scan::TokenKind;
 
 /// The words of a point's statements.
-const STATEMENTS: [&str; 15] = [
-    "start", "mark", "stop", "state", "only", "each", "parts", "team", "variant", "within", "pattern", "let", "check",
-    "never", "silent",
+const STATEMENTS: [&str; 16] = [
+    "start", "mark", "stop", "state", "lasting", "only", "each", "parts", "team", "variant", "within", "pattern",
+    "let", "check", "never", "silent",
 ];
 
 /// `///` with no item behind it, `//!` that is not at the top.

@@ -1,0 +1,117 @@
+//! Which points put their events aside: a hit keeps the time and the arguments, and everything else (what is read, the keys, the
+//! rows) is done for many events in one go, when there are enough of them or the stop comes.
+//!
+//! A hit then takes a fraction of the time. Between two operators the caches are full of the model's weights, so that each
+//! hit would have to fetch the program's code and the tables' rows from memory again; in one go they are fetched once.
+//!
+//! It can be done where nothing that is asked may change in between: the engine's description says which arguments lead to
+//! what lasts until the stop (`lasting`), the points around have begun before the event and end after the stop, and nobody else
+//! asks for the event while it is open.
+
+use crate::catalogue::{Catalogue, Template};
+use crate::plan::{CaptureValue, Expr, Gate, KeySource, Plan};
+use crate::typed::PointId;
+
+/// Events that are put aside at most.
+pub const EVENTS: usize = 64;
+/// Starts that are told apart.
+pub const STARTS: usize = 8;
+
+/// Decides it for each point of the plan.
+pub(crate) fn decide(plan: &mut Plan, catalogue: &Catalogue) {
+    for id in 0..plan.points.len() {
+        let lasting: Vec<&str> = catalogue.points[id].lasting.iter().map(|name| name.node.as_str()).collect();
+        plan.points[id].aside = can_be(plan, id, &lasting);
+    }
+}
+
+/// The arguments that are put aside, in the order of their names.
+pub fn arguments(plan: &Plan, id: PointId) -> Vec<&str> {
+    let p = &plan.points[id];
+    let args = p.starts.iter().flat_map(|s| &s.args).map(|a| a.name.as_str());
+    let mut all: Vec<&str> = args.filter(|name| asks(plan, id, name)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Whether anything that is read of an event names the argument.
+fn asks(plan: &Plan, id: PointId, argument: &str) -> bool {
+    let captures = plan.points[id].captures.iter().any(|c| match &c.value {
+        CaptureValue::Number(e) => e.names(argument),
+        CaptureValue::Text(sources, _) => sources.iter().any(|(e, _)| e.names(argument)),
+        CaptureValue::Comm | CaptureValue::ArgText(..) => false,
+    });
+    captures || plan.tables.iter().filter(|t| t.point == id).flat_map(|t| &t.open).any(|e| e.names(argument))
+}
+
+fn can_be(plan: &Plan, id: PointId, lasting: &[&str]) -> bool {
+    let p = &plan.points[id];
+    let Gate::Inside(outer) = p.gate else { return false };
+    if plan.reads {
+        // The script follows pointers as it says itself, to memory that nobody says lasts.
+        return false;
+    }
+    let is_alone =
+        p.state_by.is_empty() && p.team.is_none() && p.mark.is_none() && p.each.is_none() && p.parts.is_none();
+    let is_plain = is_alone && p.series.is_empty() && p.counters.is_empty() && p.accums.is_empty();
+    if p.template != Template::Sequence || !p.used || !is_plain || lasting.is_empty() || p.starts.len() > STARTS {
+        return false;
+    }
+    let asked_by = |q: &crate::plan::Point| q.used && q.within.contains(&id);
+    let tables = || plan.tables.iter().filter(|t| t.point == id);
+    if plan.points.iter().any(asked_by) || tables().any(|t| t.streamed || t.each.is_some() || t.context.is_some()) {
+        return false;
+    }
+    let lasts = |e: &Expr| lasts(plan, e, id, outer, lasting);
+    let read = p.captures.iter().all(|c| match &c.value {
+        CaptureValue::Number(e) => lasts(e),
+        CaptureValue::Text(sources, _) => sources.iter().all(|(e, _)| lasts(e)),
+        CaptureValue::Comm | CaptureValue::ArgText(..) => false,
+    });
+    let gathered = plan.points.iter().flat_map(|q| &q.accums).filter(|a| a.of == id);
+    let kept = tables().all(|t| {
+        let key = t.key.iter().all(|field| match &field.source {
+            KeySource::Number(e) => lasts(e),
+            KeySource::Text(of, ..) => is_around(plan, *of, id, outer),
+        });
+        let slots = t.slots.iter().flat_map(|s| s.of.iter().chain(&s.against)).all(&lasts);
+        key && slots && t.open.iter().chain(&t.close).all(&lasts)
+    });
+    read && kept && gathered.filter_map(|a| a.value.as_ref()).all(lasts)
+}
+
+/// Whether an expression gives the same at the end of everything as at the event.
+fn lasts(plan: &Plan, e: &Expr, id: PointId, outer: PointId, lasting: &[&str]) -> bool {
+    let all = |es: &[Expr]| es.iter().all(|e| lasts(plan, e, id, outer, lasting));
+    match e {
+        Expr::Const(_) | Expr::Absent | Expr::Word(..) | Expr::Dur | Expr::Pid | Expr::Tid => true,
+        Expr::Arg(name) => lasting.contains(&name.as_str()),
+        Expr::Load { base, index, .. } => {
+            all(std::slice::from_ref(&**base)) && index.as_ref().is_none_or(|(i, _)| all(std::slice::from_ref(&**i)))
+        }
+        Expr::Capture(of, _) | Expr::Series(of, _) | Expr::Start(of) => is_around(plan, *of, id, outer),
+        Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, ..) | Expr::Steps(a, ..) => {
+            all(std::slice::from_ref(&**a))
+        }
+        Expr::Arith(_, ab) | Expr::Cmp(_, ab) | Expr::And(ab) | Expr::Or(ab) => all(ab.as_slice()),
+        Expr::If(c) => all(c.as_slice()),
+        Expr::First(es) => all(es),
+        // Values that are computed go when the engine takes their memory for others.
+        Expr::Float32(_)
+        | Expr::Accum(..)
+        | Expr::UntilMark
+        | Expr::Element(_)
+        | Expr::PartIndex
+        | Expr::Part(..)
+        | Expr::Call(_)
+        | Expr::Counter(_)
+        | Expr::Stack
+        | Expr::Cpu => false,
+    }
+}
+
+/// Whether a point's event is the one at hand, or has begun before and ends after all that are put aside with it.
+fn is_around(plan: &Plan, of: PointId, id: PointId, outer: PointId) -> bool {
+    of == id || of == outer || plan.points[outer].within.contains(&of)
+}
