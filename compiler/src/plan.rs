@@ -347,38 +347,33 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// Whether it or a part of it is so.
+    pub fn any(&self, is: &dyn Fn(&Expr) -> bool) -> bool {
+        let any = |es: &[Expr]| es.iter().any(|e| e.any(is));
+        is(self)
+            || match self {
+                Self::Load { base, index, .. } => base.any(is) || index.as_ref().is_some_and(|(i, _)| i.any(is)),
+                Self::Neg(a)
+                | Self::Not(a)
+                | Self::Has(a)
+                | Self::Matches(a, ..)
+                | Self::Float32(a)
+                | Self::Steps(a, ..) => a.any(is),
+                Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
+                Self::If(c) => any(c.as_slice()),
+                Self::First(all) => any(all),
+                _ => false,
+            }
+    }
+
     /// Whether an argument of that name is in it.
     pub fn names(&self, argument: &str) -> bool {
-        let any = |es: &[Expr]| es.iter().any(|e| e.names(argument));
-        match self {
-            Self::Arg(name) => name == argument,
-            Self::Load { base, index, .. } => {
-                base.names(argument) || index.as_ref().is_some_and(|(i, _)| i.names(argument))
-            }
-            Self::Neg(a)
-            | Self::Not(a)
-            | Self::Has(a)
-            | Self::Matches(a, ..)
-            | Self::Float32(a)
-            | Self::Steps(a, ..) => a.names(argument),
-            Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
-            Self::If(c) => any(c.as_slice()),
-            Self::First(all) => any(all),
-            _ => false,
-        }
+        self.any(&|e| matches!(e, Self::Arg(name) if name == argument))
     }
 
     /// Whether a call stack is in it.
     pub fn has_stack(&self) -> bool {
-        let any = |es: &[Expr]| es.iter().any(Self::has_stack);
-        match self {
-            Self::Stack => true,
-            Self::Neg(a) | Self::Not(a) | Self::Has(a) | Self::Matches(a, ..) => a.has_stack(),
-            Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
-            Self::If(c) => any(c.as_slice()),
-            Self::First(all) => any(all),
-            _ => false,
-        }
+        self.any(&|e| matches!(e, Self::Stack))
     }
 }
 

@@ -26,6 +26,7 @@ pub fn facts(plan: &Plan, arch: Arch) -> TargetFacts {
         marks: vec![true; plan.points.len()],
         lacks_counters: Vec::new(),
         loops: true,
+        by_process: true,
         stacks: Default::default(),
         trace_fields: TRACE_FIELDS.iter().map(|(c, n, f, at)| (format!("{c}:{n}.{f}"), *at)).collect(),
         starts: plan.points.iter().map(|p| vec![true; p.starts.len()]).collect(),

@@ -156,6 +156,7 @@ impl Object {
             let mut emit = match site.kernel {
                 // A thread that leaves the CPU is looked at beside one that comes back, whoever they belong to.
                 true => Emit::of_kernel(plan, &layout, target, !actions.iter().any(is_of_any_thread)),
+                false if leaves_most(plan, target, &site, &actions) => Emit::of_some_hits(plan, &layout, target),
                 false => Emit::new(plan, &layout, target, site.at, site.called.is_some()),
             };
             // These look first whether there is anything to do.
@@ -262,6 +263,15 @@ fn kernel_marks(plan: &Plan, point: PointId) -> &'static [&'static str] {
         Template::OffCpu if plan.points[point].reads("queue", &plan.tables, point) => &["sched:sched_wakeup"],
         _ => &[],
     }
+}
+
+/// Whether a program is for a start alone that looks at the event first, and at the process only if it counts.
+fn leaves_most(plan: &Plan, target: &TargetFacts, site: &SiteSpec, actions: &[Action]) -> bool {
+    let [Action::Start(point, _)] = *actions else { return false };
+    let p = &plan.points[point];
+    let is_plain = matches!(p.template, Template::Sequence | Template::Enter | Template::Span | Template::Rows);
+    let only = p.only.as_ref().is_some_and(|only| !only.any(&|e| matches!(e, Expr::Pid | Expr::Tid)));
+    target.by_process && site.called.is_none() && is_plain && p.team.is_none() && only
 }
 
 fn check_programs(plan: &Plan, layout: &Layout, target: &TargetFacts) -> Result<Vec<Program>, BuildError> {

@@ -147,6 +147,8 @@ pub struct TargetFacts {
     pub lacks_counters: Vec<Counter>,
     /// Whether the kernel bounds loops (Linux 6.9).
     pub loops: bool,
+    /// Whether the kernel runs a program in the process alone that its link is for (Linux 6.10), and the program need not ask.
+    pub by_process: bool,
     /// Offsets of what is read of the kernel's own tracepoints, by `category:name.field`.
     pub trace_fields: HashMap<String, u16>,
     /// Call stacks that were looked up, by the process (high half) and their number: frames, innermost first.

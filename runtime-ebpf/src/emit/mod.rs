@@ -62,6 +62,8 @@ pub(crate) struct Emit<'p> {
     pub(crate) own: i16,
     /// Where in its functions the program is attached.
     pub(crate) at: Edge,
+    /// The thread is not known yet: it is asked for behind the first condition.
+    unasked: bool,
     /// r9 holds the time already.
     timed: bool,
     /// Stack place of the generation of the table at hand.
@@ -107,6 +109,24 @@ impl<'p> Emit<'p> {
         Self { cookie, own, at, ..Self::begun(asm, (plan, layout, target), [pid_tgid, dur], failed) }
     }
 
+    /// Begins a program that leaves most hits alone: whose they are is asked of the others only, and of the kernel, which
+    /// knows the process.
+    pub(crate) fn of_some_hits(plan: &'p Plan, layout: &'p Layout, target: &'p TargetFacts) -> Self {
+        let mut asm = Asm::new();
+        let pid_tgid = asm.alloc(8);
+        let dur = asm.alloc(8);
+        let failed = asm.label();
+        asm.mov(CTX, R1);
+        Self { unasked: true, ..Self::begun(asm, (plan, layout, target), [pid_tgid, dur], failed) }
+    }
+
+    /// Asks which thread it is, if that has not been done.
+    pub(crate) fn ask_thread(&mut self, other: Label) {
+        if std::mem::take(&mut self.unasked) {
+            current(&mut self.asm, self.target.pid_namespace, self.pid_tgid, other);
+        }
+    }
+
     /// A program that has begun, with places on its stack for the thread and a duration.
     fn begun(
         asm: Asm,
@@ -125,6 +145,7 @@ impl<'p> Emit<'p> {
             cookie: 0,
             own: 0,
             at: Edge::Entry,
+            unasked: false,
             timed: false,
             generation: 0,
             blocks: Vec::new(),

@@ -77,6 +77,7 @@ impl Emit<'_> {
             self.truth(nullable);
             self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         }
+        self.ask_thread(end);
     }
 
     /// Goes to `end` unless an event of the point that begins now counts. The slot is in r7.

@@ -131,7 +131,8 @@ impl Target {
             starts,
             marks,
             lacks_counters: Vec::new(),
-            loops: kernel_has_loops(),
+            loops: kernel_is((6, 9)),
+            by_process: kernel_is((6, 10)),
             trace_fields: trace_fields(plan),
             stacks: HashMap::new(),
         };
@@ -294,11 +295,11 @@ fn no_site(symbol: &str, module: &Module) -> impl Fn(target::SiteError) -> Sessi
     }
 }
 
-/// Whether the kernel bounds loops of programs: since Linux 6.9.
-fn kernel_has_loops() -> bool {
+/// Whether the kernel is Linux of that version or later.
+fn kernel_is((major, minor): (u32, u32)) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(6), Some(9))
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
 /// The PID namespace of this process, where it is not the machine's first one.
