@@ -202,7 +202,7 @@ fn section_of(program: &Program) -> String {
 
 /// Whether programs name the address of its value, as they do with a variable.
 fn is_data(map: &MapSpec) -> bool {
-    matches!(map.id, MapId::Counters | MapId::Fresh)
+    matches!(map.id, MapId::Counters | MapId::Fresh | MapId::Front(_))
 }
 
 /// Members of the type that describes a map.

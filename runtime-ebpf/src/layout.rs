@@ -26,6 +26,8 @@ pub enum MapId {
     Parts(PointId),
     /// Rows of a table.
     Table(usize),
+    /// Rows of a table by the number of the event: see [`front`].
+    Front(usize),
     /// Buckets of a table's histogram slot with more than one bucket per power of two.
     Hist(usize, usize),
     /// What rows, slots and records begin with: zeros, then a fresh row of each table.
@@ -123,6 +125,26 @@ pub enum TableCounter {
     RingFull,
     /// Which of the two maps of a swapped table is written to: 0 or 1.
     Generation,
+}
+
+/// Rows in front of a table's map.
+pub const FRONT_ROWS: u32 = 2_048;
+
+/// Bytes of a key from which on rows lie in front of its map.
+const FRONT_KEY: u32 = 64;
+
+/// Offsets in a row of [`MapId::Front`]; the key is behind the value.
+pub mod front {
+    /// What is in it.
+    pub const STATE: i16 = 0;
+    /// The value.
+    pub const VALUE: i16 = 8;
+    /// Nothing.
+    pub const FREE: i32 = 0;
+    /// Its key is being written.
+    pub const TAKEN: i32 = 1;
+    /// A row.
+    pub const READY: i32 = 2;
 }
 
 /// Offsets in a value of [`MapId::Parts`].
@@ -268,6 +290,8 @@ pub struct AsideLayout {
     pub count: i16,
     /// The number of the one at hand.
     pub index: i16,
+    /// How many were told since what lies around them began.
+    pub ordinal: i16,
     /// The first one: when it began and the number of its start, then its arguments.
     pub events: i16,
     /// Its arguments, by name.
@@ -285,7 +309,7 @@ impl AsideLayout {
 
     /// Bytes of all.
     fn bytes(&self) -> u32 {
-        16 + (aside::EVENTS as u32 + 1) * self.size() as u32
+        24 + (aside::EVENTS as u32 + 1) * self.size() as u32
     }
 }
 
@@ -384,6 +408,15 @@ pub struct TableLayout {
     pub kept_in: usize,
     /// The tables whose rows lie in its map, itself first; none if its own lie in another's.
     pub keeps: Vec<usize>,
+    /// Whether rows lie in front of its map: see [`front`].
+    pub front: bool,
+}
+
+impl TableLayout {
+    /// Bytes of a row in front of its map.
+    pub fn front_row(&self) -> u32 {
+        front::VALUE as u32 + self.value_size + self.key_size
+    }
 }
 
 impl Layout {
@@ -465,7 +498,7 @@ impl Layout {
                 if p.aside {
                     let at = slot as i16;
                     let args = aside::arguments(plan, id).into_iter().map(str::to_owned).collect();
-                    let of = AsideLayout { count: at, index: at + 8, events: at + 16, args };
+                    let of = AsideLayout { count: at, index: at + 8, ordinal: at + 16, events: at + 24, args };
                     slot += of.bytes();
                     l.aside = Some(of);
                 }
@@ -497,6 +530,11 @@ impl Layout {
             .map(|l: &PointLayout| l.size)
             .chain(of_parts)
             .fold(slot.max(SERIES_VALUE).max(counted), u32::max);
+        for (table, layout) in plan.tables.iter().zip(&mut tables) {
+            let is_kept = !layout.keeps.is_empty() && !table.cleared && !table.streamed;
+            let is_small = layout.slots.iter().all(Option::is_some) && layout.value_size <= 256;
+            layout.front = plan.points[table.point].aside && is_kept && is_small && layout.key_size >= FRONT_KEY;
+        }
         let mut at = zeros.next_multiple_of(8);
         for i in 0..tables.len() {
             tables[i].fresh = at;

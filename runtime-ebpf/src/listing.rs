@@ -74,6 +74,7 @@ impl Names<'_> {
             MapId::Series => "series".to_owned(),
             MapId::Parts(p) => format!("parts of {}", self.plan.points[p].name),
             MapId::Table(t) => format!("table {}", table(t)),
+            MapId::Front(t) => format!("front of {}", table(t)),
             MapId::Hist(t, slot) => format!("buckets {}.{slot}", table(t)),
             MapId::Fresh => "fresh".to_owned(),
             MapId::Check(p) => format!("check {}", point(p)),

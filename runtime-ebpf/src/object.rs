@@ -8,7 +8,7 @@ use profinfer_lang::ast::Edge;
 use crate::asm::{BuildError, Code};
 use crate::counting::counted_size;
 use crate::emit::{CHECK_SAMPLES, Emit, RANGED, SERIES_KEY, SERIES_VALUE};
-use crate::layout::{Layout, MAX_FRAMES, MAX_STACKS, MapId, range, waiting};
+use crate::layout::{FRONT_ROWS, Layout, MAX_FRAMES, MAX_STACKS, MapId, range, waiting};
 use crate::target::TargetFacts;
 
 /// Maps and programs of one plan for one target.
@@ -434,6 +434,10 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         }
         let limit: u64 = l.keeps.iter().map(|t| kernel_rows(&plan.tables[*t])).sum();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        if l.front {
+            let name = format!("front_{}", table.name);
+            maps.add(MapId::Front(t), &name, MapKind::Array, (4, FRONT_ROWS * l.front_row()), 1);
+        }
         let rows = maps.add(MapId::Table(t), &table.name, MapKind::Hash, (l.key_size, l.value_size), limit);
         rows.swapped = table.cleared;
         for (s, slot) in table.slots.iter().enumerate() {

@@ -24,6 +24,7 @@ impl Emit<'_> {
         self.layout.points[point].aside.clone().unwrap_or_else(|| AsideLayout {
             count: 0,
             index: 0,
+            ordinal: 0,
             events: 0,
             args: Vec::new(),
         })
@@ -100,7 +101,8 @@ impl Emit<'_> {
     /// What is put aside when an event around it begins was never told: its stop did not come.
     pub(crate) fn forget_aside(&mut self, point: PointId) {
         let none = self.asm.label();
-        let at = self.aside(point).count;
+        let AsideLayout { count: at, ordinal, .. } = self.aside(point);
+        self.asm.store_imm(SLOT, ordinal, 0);
         self.asm.load(8, R1, SLOT, at);
         self.asm.jump_if_imm(Jump::Eq, R1, 0, none);
         self.asm.store_imm(SLOT, at, 0);
@@ -166,6 +168,9 @@ impl Emit<'_> {
         self.asm.place(lost);
         self.count_point(point, PointCounter::FailedRead);
         self.asm.place(next);
+        self.asm.load(8, R0, SLOT, lies.ordinal);
+        self.asm.alu_imm(Alu::Add, R0, 1);
+        self.asm.store(SLOT, lies.ordinal, R0);
         self.asm.load(8, R0, SLOT, lies.index);
         self.asm.alu_imm(Alu::Add, R0, 1);
         self.asm.store(SLOT, lies.index, R0);

@@ -8,6 +8,7 @@ mod call;
 mod counts;
 mod enclosing;
 mod expr;
+mod front;
 mod kernel;
 mod mark;
 mod off_cpu;

@@ -35,6 +35,13 @@ impl Emit<'_> {
             self.asm.load(8, R0, R1, 0);
             self.asm.store(FP, self.generation, R0);
         }
+        let found = self.asm.label();
+        if self.has_front(table, point) {
+            let other = self.asm.label();
+            self.row_in_front(table, point, other);
+            self.asm.jump(found);
+            self.asm.place(other);
+        }
         self.find_or_make(
             MapId::Table(table),
             table,
@@ -42,6 +49,7 @@ impl Emit<'_> {
             (self.layout.tables[table].fresh, TableCounter::Full),
             next,
         );
+        self.asm.place(found);
         self.asm.store(FP, value, R0);
         let plan = self.plan;
         let mut updated = Vec::new();

@@ -7,7 +7,9 @@ use profinfer_compiler::eval::{Value, eval, truth};
 use profinfer_compiler::plan::{FIXED_ONE, SlotHow, Table, UserExpr};
 use profinfer_compiler::types::Type;
 use profinfer_ebpf::TargetFacts;
-use profinfer_ebpf::layout::{ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout, bucket_of, linear_bucket_of};
+use profinfer_ebpf::layout::{
+    ABSENT, ABSENT_TEXT, LOG2_BUCKETS, MapId, TableLayout, bucket_of, front, linear_bucket_of,
+};
 
 use super::caches::{Frequencies, LruDepths};
 use super::instance::Instance;
@@ -107,7 +109,7 @@ pub fn gather(
     let mut lost = 0;
     let Some(map) = source.map(MapId::Table(layout.kept_in), index, instance) else { return Ok(lost) };
     let derives = table.slots.iter().any(|s| s.derived.is_some());
-    map.for_each(|key, value| {
+    let mut take = |key: &[u8], value: &[u8]| {
         if let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut lost) {
             let found = if derives { derived(key, table, layout, &instance.facts) } else { Vec::new() };
             for (i, ((slot, at), into)) in table.slots.iter().zip(&layout.slots).zip(row).enumerate() {
@@ -123,7 +125,19 @@ pub fn gather(
                 }
             }
         }
-    })?;
+    };
+    map.for_each(&mut take)?;
+    if let Some(rows) = instance.map(MapId::Front(layout.kept_in)) {
+        rows.for_each(|_, all| {
+            for row in all.chunks_exact(layout.front_row() as usize) {
+                let (head, rest) = row.split_at(front::VALUE as usize);
+                if word(head) == front::READY as u64 {
+                    let (value, key) = rest.split_at(layout.value_size as usize);
+                    take(key, value);
+                }
+            }
+        })?;
+    }
     for (i, slot) in table.slots.iter().enumerate() {
         let Some(map) = source.map(MapId::Hist(index, i), index, instance) else { continue };
         if !matches!(slot.how, SlotHow::Hist(k) if k > 0) || slot.derived.is_some() {
