@@ -50,8 +50,8 @@ fn lay(plan: &Plan, all: &mut [TableLayout], first: usize) {
         });
         all[*table].key = key.collect();
         let values = t.slots.iter().map(|slot| match slots.iter().find(|(known, _)| is_same(known, slot)) {
-            Some((_, at)) if *table != first => Some(*at),
-            _ => {
+            Some((_, at)) => Some(*at),
+            None => {
                 let bytes = bytes_of(slot)?;
                 slots.push((slot, value_size));
                 value_size += bytes;
@@ -84,7 +84,14 @@ fn bytes_of(slot: &Slot) -> Option<u32> {
 
 /// Whether the kernel keeps the same in both.
 fn is_same(a: &Slot, b: &Slot) -> bool {
-    a.derived.is_none() && b.derived.is_none() && a.how == b.how && a.of == b.of && a.nullable == b.nullable
+    // What is never absent is there in every event.
+    let counts_all = |s: &Slot| match s.how {
+        SlotHow::Count => s.of.is_none(),
+        SlotHow::Present => !s.nullable,
+        _ => false,
+    };
+    let same = a.how == b.how && a.of == b.of && a.nullable == b.nullable || counts_all(a) && counts_all(b);
+    a.derived.is_none() && b.derived.is_none() && same
 }
 
 /// Whether the table's rows may lie with those of these.

@@ -118,6 +118,7 @@ impl Emit<'_> {
         self.asm.store(FP, now, NOW);
         self.asm.load(8, R1, SLOT, lies.count);
         self.add_to_point(point, PointCounter::Hits);
+        self.add_to_point(point, PointCounter::Events);
         self.record_address(point);
         let (turn, next, lost, done) = (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
         let outer = std::mem::replace(&mut self.failed, lost);
@@ -167,6 +168,8 @@ impl Emit<'_> {
         self.asm.jump(next);
         self.asm.place(lost);
         self.count_point(point, PointCounter::FailedRead);
+        self.asm.load_imm(R1, -1);
+        self.add_to_point(point, PointCounter::Events);
         self.asm.place(next);
         self.asm.load(8, R0, SLOT, lies.ordinal);
         self.asm.alu_imm(Alu::Add, R0, 1);

@@ -186,7 +186,10 @@ impl Emit<'_> {
         self.asm.alu(Alu::Sub, R0, R1);
         self.asm.store(FP, self.dur, R0);
         self.close_counts(point);
-        self.count_point(point, PointCounter::Events);
+        if !self.puts_aside(point) {
+            // Else they are counted together.
+            self.count_point(point, PointCounter::Events);
+        }
         self.close_series(point);
         self.tell(point);
     }
