@@ -1,0 +1,53 @@
+//! Operators that are put aside and read in one go: against the same script where each is read at its own time.
+
+use profinfer_tests::engine::Kind;
+use profinfer_tests::lab::Lab;
+use profinfer_tests::on_each_engine;
+use profinfer_tests::profinfer::{Output, number, text, whole};
+
+/// Three tables of the same events, whose rows lie together, by names and words.
+const SCRIPT: &str = "
+    on ggml_op < n = count(), time = sum(dur), most = max(dur) by op, fused, name, a = src0.name, b = src1.name into all >
+    on ggml_op < n = count(), time = sum(dur), least = min(dur) by layer, part into layers >
+    on ggml_op < n = count(), time = sum(dur) into total >
+    on llama_ubatch < n = count(), operators = sum(ops), time = sum(dur) into steps >
+";
+
+/// Asks for the operator while it is open, so that none is put aside.
+const AT_ONCE: &str = "on page_fault where (has(ggml_op.op)) < count() into faults >";
+
+fn the_same_is_counted_as_at_once(kind: Kind) {
+    let lab = Lab::new();
+    let mut engine = lab.engine(kind);
+    let aside = lab.trace(&mut engine, SCRIPT, 5);
+    let at_once = lab.trace(&mut engine, &format!("{SCRIPT}\n{AT_ONCE}"), 5);
+    let rows = |report: &Output| {
+        let rows = report.table("all").rows.iter().map(|row| {
+            let key = ["op", "fused", "name", "a", "b"].map(|k| row[k].to_string());
+            (key, whole(row, "n"))
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
+        rows
+    };
+    assert!(rows(&aside).len() > 400, "a row for each tensor: {}", rows(&aside).len());
+    assert_eq!(rows(&aside), rows(&at_once));
+    // All three say the same of the same events, to the nanosecond, and so does what encloses them.
+    let all = aside.table("all");
+    let sum = |table: &str, column: &str| aside.table(table).rows.iter().map(|r| number(r, column)).sum::<f64>();
+    let total = &aside.table("total").rows[0];
+    let steps = &aside.table("steps").rows[0];
+    for table in ["all", "layers"] {
+        assert_eq!(sum(table, "n"), number(total, "n"), "{table}");
+        assert_eq!(sum(table, "time"), number(total, "time"), "{table}");
+    }
+    assert_eq!(number(steps, "operators"), number(total, "time"));
+    assert!(number(steps, "operators") < number(steps, "time"));
+    let most = all.rows.iter().map(|r| number(r, "most")).fold(0.0, f64::max);
+    let least = aside.table("layers").rows.iter().map(|r| number(r, "least")).fold(f64::MAX, f64::min);
+    assert!(least > 0.0 && least < most && most < number(total, "time"), "{least} {most}");
+    assert!(all.rows.iter().all(|r| number(r, "most") * whole(r, "n") as f64 >= number(r, "time")));
+    assert!(!all.rows.iter().any(|r| text(r, "name").is_empty()));
+    assert_eq!(aside.end()["dropped"], serde_json::json!({}), "{}", aside.end());
+}
+on_each_engine! { the_same_is_counted_as_at_once }
