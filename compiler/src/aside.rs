@@ -9,11 +9,14 @@
 //! asks for the event while it is open.
 
 use crate::catalogue::{Catalogue, Template};
-use crate::plan::{CaptureValue, Expr, Gate, KeySource, Plan};
+use crate::plan::{CaptureValue, Expr, Gate, KeySource, Plan, SlotHow};
 use crate::typed::PointId;
 
 /// Events that are put aside at most.
 pub const EVENTS: usize = 64;
+/// How much may be done for an event that is put aside, by [`size`]: the kernel follows every way through the loop over them,
+/// and gives up on programs that it takes when there is no loop.
+const MOST: usize = 200;
 /// Starts that are told apart.
 pub const STARTS: usize = 8;
 
@@ -78,7 +81,38 @@ fn can_be(plan: &Plan, id: PointId, lasting: &[&str]) -> bool {
         let slots = t.slots.iter().flat_map(|s| s.of.iter().chain(&s.against)).all(&lasts);
         key && slots && t.open.iter().chain(&t.close).all(&lasts)
     });
-    read && kept && gathered.filter_map(|a| a.value.as_ref()).all(lasts)
+    read && kept && size(plan, id) <= MOST && gathered.filter_map(|a| a.value.as_ref()).all(lasts)
+}
+
+/// How much is done for an event: about a fifth of the instructions.
+fn size(plan: &Plan, id: PointId) -> usize {
+    let of = |e: &Expr| {
+        let all = std::cell::Cell::new(0);
+        e.any(&|_| {
+            all.set(all.get() + 1);
+            false
+        });
+        all.get()
+    };
+    let captures = plan.points[id].captures.iter().map(|c| match &c.value {
+        CaptureValue::Number(e) => 1 + of(e),
+        CaptureValue::Text(sources, _) => 4 + sources.iter().map(|(e, _)| of(e)).sum::<usize>(),
+        CaptureValue::Comm | CaptureValue::ArgText(..) => 1,
+    });
+    let tables = plan.tables.iter().filter(|t| t.point == id).map(|t| {
+        let slots = t.slots.iter().map(|s| match s.how {
+            SlotHow::Hist(k) if k > 0 => 20,
+            SlotHow::Hist(_) | SlotHow::Linear(_) | SlotHow::Min | SlotHow::Max => 8,
+            _ => 2,
+        });
+        let exprs = t.slots.iter().flat_map(|s| s.of.iter()).chain(&t.open).chain(&t.close);
+        let key = t.key.iter().map(|field| match &field.source {
+            KeySource::Number(e) => 1 + of(e),
+            KeySource::Text(_, _, bytes) => *bytes as usize / 16,
+        });
+        10 + slots.sum::<usize>() + exprs.map(of).sum::<usize>() + key.sum::<usize>()
+    });
+    captures.sum::<usize>() * plan.points[id].starts.len() + tables.sum::<usize>()
 }
 
 /// Whether an expression gives the same at the end of everything as at the event.

@@ -22,7 +22,8 @@ fn the_same_is_counted_as_at_once(kind: Kind) {
     let aside = lab.trace(&mut engine, SCRIPT, 5);
     let at_once = lab.trace(&mut engine, &format!("{SCRIPT}\n{AT_ONCE}"), 5);
     let rows = |report: &Output| {
-        let rows = report.table("all").rows.iter().map(|row| {
+        let table = report.table("all");
+        let rows = table.rows.iter().map(|row| {
             let key = ["op", "fused", "name", "a", "b"].map(|k| row[k].to_string());
             (key, whole(row, "n"))
         });
@@ -35,8 +36,8 @@ fn the_same_is_counted_as_at_once(kind: Kind) {
     // All three say the same of the same events, to the nanosecond, and so does what encloses them.
     let all = aside.table("all");
     let sum = |table: &str, column: &str| aside.table(table).rows.iter().map(|r| number(r, column)).sum::<f64>();
-    let total = &aside.table("total").rows[0];
-    let steps = &aside.table("steps").rows[0];
+    let (total, steps) = (aside.table("total"), aside.table("steps"));
+    let (total, steps) = (&total.rows[0], &steps.rows[0]);
     for table in ["all", "layers"] {
         assert_eq!(sum(table, "n"), number(total, "n"), "{table}");
         assert_eq!(sum(table, "time"), number(total, "time"), "{table}");
