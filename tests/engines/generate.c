@@ -24,7 +24,7 @@
 
 static void quiet(enum ggml_log_level level, const char *text, void *data) {
     (void)data;
-    if (level >= GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
+    if (level == GGML_LOG_LEVEL_ERROR) fputs(text, stderr);
 }
 
 static void fail(const char *what) {
