@@ -236,7 +236,9 @@ impl<'b> Bench<'b> {
                 self.take_off(on, &mut result)?;
             }
             let pick = |of: &[(f64, f64)], mean: bool| {
-                [0, 1].map(|i: usize| of.get(i).map_or(f64::NAN, |(median, average)| if mean { *average } else { *median }))
+                [0, 1].map(|i: usize| {
+                    of.get(i).map_or(f64::NAN, |(median, average)| if mean { *average } else { *median })
+                })
             };
             result.fours.push(Four {
                 without: pick(&without, false),

@@ -49,6 +49,21 @@ pub(super) fn bootstrap(groups: &[Vec<f64>]) -> Estimate {
     Estimate { median: median(&all), low: medians[DRAWS / 40], high: medians[DRAWS - 1 - DRAWS / 40] }
 }
 
+/// How many times the median of the values of `b` the median of those of `a` is, with its 95 % interval when groups of both are drawn
+/// anew. A draw in which that of `b` is not above zero counts as infinitely many times.
+pub(super) fn ratio(a: &[Vec<f64>], b: &[Vec<f64>]) -> Estimate {
+    let mut random = Random(0x5851_f42d_4c95_7f2d);
+    let mut draw = |groups: &[Vec<f64>]| {
+        let drawn: Vec<f64> = (0..groups.len()).flat_map(|_| groups[random.below(groups.len())].clone()).collect();
+        median(&drawn)
+    };
+    let times = |a: f64, b: f64| if b > 0.0 { a / b } else { f64::INFINITY };
+    let mut ratios: Vec<f64> = (0..DRAWS).map(|_| times(draw(a), draw(b))).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = times(median(&a.concat()), median(&b.concat()));
+    Estimate { median, low: ratios[DRAWS / 40], high: ratios[DRAWS - 1 - DRAWS / 40] }
+}
+
 /// A generator of numbers that are random enough for drawing (splitmix64).
 struct Random(u64);
 
@@ -93,6 +108,14 @@ mod tests {
             held += u32::from(e.low <= 2.0 && 2.0 <= e.high);
         }
         assert!((51..=60).contains(&held), "{held} of {trials} intervals of 95 % hold the truth");
+    }
+
+    #[test]
+    fn a_ratio_is_that_of_the_medians() {
+        let e = ratio(&vec![vec![0.03, 0.03]; 10], &vec![vec![0.02, 0.02]; 10]);
+        assert!((e.median - 1.5).abs() < 1e-12 && (e.low - 1.5).abs() < 1e-12 && (e.high - 1.5).abs() < 1e-12);
+        let doubtful = ratio(&vec![vec![0.03]; 10], &[vec![-0.01], vec![0.02], vec![0.02]]);
+        assert!(doubtful.high.is_infinite());
     }
 
     #[test]

@@ -106,15 +106,20 @@ pub(super) struct Attachment {
 }
 
 impl Slowdown {
-    /// How much longer a token takes with the tool, as a part of the time without: the median over all pairs of neighbours, by the
-    /// medians of blocks.
+    /// How much longer a token takes with the tool, as a part of the time without, of each pair of neighbours: by the medians of
+    /// blocks. Pairs of four blocks are a group.
+    pub(super) fn pairs(&self) -> Vec<Vec<f64>> {
+        self.fours.iter().map(|four| relative(four.without, four.with)).collect()
+    }
+
+    /// The median of all pairs.
     pub(super) fn relative(&self) -> Estimate {
-        pairs(&self.fours, |four| (four.without, four.with))
+        bootstrap(&self.pairs())
     }
 
     /// The same by the means of blocks.
     pub(super) fn relative_of_means(&self) -> Estimate {
-        pairs(&self.fours, |four| (four.mean_without, four.mean_with))
+        bootstrap(&self.fours.iter().map(|four| relative(four.mean_without, four.mean_with)).collect::<Vec<_>>())
     }
 
     /// A token without the tool, in µs.
@@ -129,15 +134,8 @@ impl Slowdown {
     }
 }
 
-fn pairs(fours: &[Four], of: impl Fn(&Four) -> ([f64; 2], [f64; 2])) -> Estimate {
-    let groups: Vec<Vec<f64>> = fours
-        .iter()
-        .map(|four| {
-            let (without, with) = of(four);
-            without.iter().zip(with).map(|(a, b)| b / a - 1.0).collect()
-        })
-        .collect();
-    bootstrap(&groups)
+fn relative(without: [f64; 2], with: [f64; 2]) -> Vec<f64> {
+    without.iter().zip(with).map(|(a, b)| b / a - 1.0).collect()
 }
 
 /// What a hit of a program costs.

@@ -72,9 +72,12 @@ impl Sight {
     }
 
     fn files(&self) -> Result<(&Description, Files), Failure> {
-        let (description, files) = Files::recognise(&self.descriptions, &self.modules)
-            .ok_or(Failure::NoEngine { pid: self.process.pid() })?;
-        Ok((description, files.of(&self.process)))
+        if let Some((description, files)) = Files::recognise(&self.descriptions, &self.modules) {
+            return Ok((description, files.of(&self.process)));
+        }
+        // Scripts on functions need no engine.
+        let files = Files::without_engine(&self.modules, &self.process);
+        self.descriptions.first().zip(files).ok_or(Failure::NoEngine { pid: self.process.pid() })
     }
 
     /// Where profinfer's programs for a script lie. Points of the kernel have no place in the process.

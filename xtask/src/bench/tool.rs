@@ -61,7 +61,8 @@ impl Running {
     /// Starts bpftrace with this program and waits until all its probes are there.
     pub(super) fn bpftrace(program: &str, pid: u32, shown: &Path) -> Result<Running, Failure> {
         let mut command = Command::new("bpftrace");
-        // Its hash map of threads is small by default; it has room enough here. What it says of lost events goes to stderr.
+        // Room for as many rows as profinfer is asked to keep.
+        command.env("BPFTRACE_MAP_KEYS_MAX", "20000");
         command.args(["-p", &pid.to_string(), "-e", program]);
         Running::start(command, shown, Says::Nothing)
     }
