@@ -30,23 +30,27 @@ pub(super) fn median(values: &[f64]) -> f64 {
 /// The median of all values, with the interval in which 95 % of the medians lie when whole groups are drawn with replacement.
 /// The draws are the same every time.
 pub(super) fn bootstrap(groups: &[Vec<f64>]) -> Estimate {
+    drawn(groups, DRAWS)
+}
+
+fn drawn(groups: &[Vec<f64>], draws: usize) -> Estimate {
     let all: Vec<f64> = groups.concat();
     if groups.is_empty() {
         return Estimate { median: f64::NAN, low: f64::NAN, high: f64::NAN };
     }
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut drawn = Vec::with_capacity(all.len());
-    let mut medians: Vec<f64> = (0..DRAWS)
+    let mut values = Vec::with_capacity(all.len());
+    let mut medians: Vec<f64> = (0..draws)
         .map(|_| {
-            drawn.clear();
+            values.clear();
             for _ in 0..groups.len() {
-                drawn.extend_from_slice(&groups[random.below(groups.len())]);
+                values.extend_from_slice(&groups[random.below(groups.len())]);
             }
-            median(&drawn)
+            median(&values)
         })
         .collect();
     medians.sort_by(f64::total_cmp);
-    Estimate { median: median(&all), low: medians[DRAWS / 40], high: medians[DRAWS - 1 - DRAWS / 40] }
+    Estimate { median: median(&all), low: medians[draws / 40], high: medians[draws - 1 - draws / 40] }
 }
 
 /// How many times the median of the values of `b` the median of those of `a` is, with its 95 % interval when groups of both are drawn
@@ -103,7 +107,7 @@ mod tests {
         for _ in 0..trials {
             let mut value = || (0..12).map(|_| random.below(1000) as f64 / 1000.0).sum::<f64>() - 6.0 + 2.0;
             let groups: Vec<Vec<f64>> = (0..10).map(|_| vec![value(), value()]).collect();
-            let e = bootstrap(&groups);
+            let e = drawn(&groups, 1000);
             assert!(e.low <= e.median && e.median <= e.high);
             held += u32::from(e.low <= 2.0 && 2.0 <= e.high);
         }

@@ -16,6 +16,7 @@ mod schedule;
 mod target;
 mod tool;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -124,12 +125,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Error> {
         (None, false) => build::workspace().join("docs"),
     };
     let mut results = earlier(&out)?;
-    if !arguments.render {
-        measure(arguments, &mut results, &out)?;
-    }
+    let failures = if arguments.render { Vec::new() } else { measure(arguments, &mut results, &out)? };
     write(&results, &out)?;
     println!("{}", out.join("performance.md").display());
-    Ok(ExitCode::SUCCESS)
+    for name in &failures {
+        eprintln!("xtask: {name} could not be measured; what it said is above");
+    }
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The raw numbers that are there already.
@@ -156,8 +158,8 @@ fn write(results: &Results, out: &Path) -> Result<(), Failure> {
     plots::write(out, "performance.md", &page::page(results, &old))
 }
 
-/// Makes the measurements that are asked for; each replaces what there was of it.
-fn measure(arguments: &Arguments, results: &mut Results, out: &Path) -> Result<(), Error> {
+/// Makes the measurements that are asked for; each replaces what there was of it. Answers which could not be made.
+fn measure(arguments: &Arguments, results: &mut Results, out: &Path) -> Result<Vec<String>, Error> {
     if !is_root() {
         return Err(Error::Root(TASK));
     }
@@ -166,12 +168,13 @@ fn measure(arguments: &Arguments, results: &mut Results, out: &Path) -> Result<(
     let cache = fetch(&[Item::Model, Item::Moe, Item::LlamaCpp, Item::NodeLlamaCpp])?;
     let binary = build::released()?;
     let folder = tempfile::tempdir().map_err(crate::error::at("a temporary folder"))?;
-    let run = Run { arguments, binary: &binary, folder: folder.path(), begin: Instant::now() };
+    let run =
+        Run { arguments, binary: &binary, folder: folder.path(), begin: Instant::now(), failures: RefCell::default() };
     let machine = machine::look(arguments.threads);
     run.slowdown(&cache, results, out)?;
     run.others(results, out)?;
     results.machine = data::Machine { seconds: run.begin.elapsed().as_secs_f64(), ..machine };
-    Ok(())
+    Ok(run.failures.into_inner())
 }
 
 /// What all measurements need.
@@ -180,11 +183,18 @@ struct Run<'r> {
     binary: &'r Path,
     folder: &'r Path,
     begin: Instant,
+    failures: RefCell<Vec<String>>,
 }
 
 impl Run<'_> {
     fn is_wanted(&self, name: &str) -> bool {
         self.arguments.only.is_empty() || self.arguments.only.iter().any(|only| name.contains(only.as_str()))
+    }
+
+    /// A measurement that cannot be made is told at once and at the end; the others go on.
+    fn failed(&self, name: &str, failure: &Failure) {
+        self.tell(&format!("{name} FAILED: {failure}"));
+        self.failures.borrow_mut().push(name.to_owned());
     }
 
     fn tell(&self, text: &str) {
@@ -196,6 +206,17 @@ impl Run<'_> {
         match self.arguments.quick {
             true => Amount { blocks: 8, tokens: 16, dropped: 4, threads },
             false => Amount { blocks: self.arguments.blocks, tokens: self.arguments.tokens, dropped: 8, threads },
+        }
+    }
+
+    /// The same for a tool on a model: blocks take about as long on each, and what costs ten times as much needs fewer of them.
+    fn amount_of(&self, model: Model, tool: &Tool) -> Amount {
+        let whole = self.amount();
+        let is_bpftrace = matches!(tool, Tool::BpftraceOperators | Tool::BpftraceBarriers);
+        Amount {
+            blocks: if is_bpftrace { whole.blocks / 2 } else { whole.blocks },
+            tokens: if model == Model::Moe { (whole.tokens / 2).max(whole.dropped + 4) } else { whole.tokens },
+            ..whole
         }
     }
 
@@ -213,11 +234,19 @@ impl Run<'_> {
                 bench = Some(((build, model), Bench::new(engine, self.binary, self.folder)?));
             }
             let Some((_, bench)) = &mut bench else { continue };
+            let measured = match bench.measure(&tool, self.amount_of(model, &tool)) {
+                Ok(measured) => measured,
+                // The rest is worth having.
+                Err(failure) => {
+                    self.failed(&slowdown_name(build, model, name), &failure);
+                    continue;
+                }
+            };
             let slowdown = Slowdown {
                 engine: build.name().to_owned(),
                 model: model_name(model).to_owned(),
                 tool: name.to_owned(),
-                ..bench.measure(&tool, amount)?
+                ..measured
             };
             let e = slowdown.relative();
             self.tell(&format!(
@@ -252,24 +281,35 @@ impl Run<'_> {
         let mut probed = Probed::start(self.folder)?;
         let told = |s: &data::Scaled| self.tell(&format!("{} with {}: {:.0} ns a hit", s.tool, s.size, s.ns.median));
         if self.is_wanted("micro") {
-            results.micro = micro::measure(&mut probed, self.binary, self.folder, bursts, |m| {
+            let made = micro::measure(&mut probed, self.binary, self.folder, bursts, |m| {
                 self.tell(&format!("{}, {} at {}: {:.0} ns", m.tool, m.what, m.site, m.ns.median));
-            })?;
+            });
+            self.keep("micro", made, &mut results.micro);
         }
-        write(results, out)?;
         if self.is_wanted("rows") {
-            results.rows = scale::rows(&mut probed, self.binary, self.folder, bursts, told)?;
+            let made = scale::rows(&mut probed, self.binary, self.folder, bursts, told);
+            self.keep("rows", made, &mut results.rows);
         }
         if self.is_wanted("sites") {
-            results.sites = scale::sites(&mut probed, self.binary, self.folder, bursts, told)?;
+            let made = scale::sites(&mut probed, self.binary, self.folder, bursts, told);
+            self.keep("sites", made, &mut results.sites);
         }
         write(results, out)?;
         if self.is_wanted("stream") {
-            let ms = if self.arguments.quick { 100 } else { 500 };
-            results.stream = scale::stream(&mut probed, self.binary, self.folder, ms, |s| {
+            let ms = if self.arguments.quick { 100 } else { 2000 };
+            let made = scale::stream(&mut probed, self.binary, self.folder, ms, |s| {
                 self.tell(&format!("{} at {:.0} a second: {} of {}", s.tool, s.rate, s.printed, s.happened));
-            })?;
+            });
+            self.keep("stream", made, &mut results.stream);
         }
         Ok(())
+    }
+
+    /// Puts what was measured in the place of what there was.
+    fn keep<T>(&self, name: &str, made: Result<Vec<T>, Failure>, kept: &mut Vec<T>) {
+        match made {
+            Ok(made) => *kept = made,
+            Err(failure) => self.failed(name, &failure),
+        }
     }
 }

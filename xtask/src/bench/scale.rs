@@ -32,7 +32,7 @@ pub(super) fn rows(
     mut told: impl FnMut(&Scaled),
 ) -> Result<Vec<Scaled>, Failure> {
     let (pid, shown) = (probed.pid(), folder.join("shown"));
-    let script = ["-e", r#"on enter("exe:probe_push") < count() by arg0 limit 20000 >"#].map(str::to_owned);
+    let script = ["-e", r#"on enter("exe:probe_push") < count() by arg0 into rows limit 20000 >"#].map(str::to_owned);
     let bpftrace = format!("uprobe:{}:probe_push {{ @[arg0] = count(); }}", probed.path.display());
     let mut all = Vec::new();
     for tool in ["profinfer", "bpftrace"] {
@@ -117,12 +117,12 @@ pub(super) fn stream(
     let bpftrace = format!(r#"uprobe:{}:probe_push {{ printf("%d\n", arg0); }}"#, probed.path.display());
     let mut all = Vec::new();
     for tool in ["profinfer", "bpftrace"] {
-        for rate in RATES {
+        for asked in RATES {
             let running = match tool {
                 "profinfer" => Running::profinfer(binary, &script, pid, &shown)?,
                 _ => Running::bpftrace(&bpftrace, pid, &shown)?,
             };
-            let (happened, rate) = probed.pace(rate, ms)?;
+            let (happened, rate) = probed.pace(asked, ms)?;
             let (_, said) = running.end()?;
             let printed = BufReader::new(File::open(&shown).map_err(at(&shown))?).lines().map_while(Result::ok);
             let (mut n, mut told_lost) = (0, 0);
@@ -141,6 +141,10 @@ pub(super) fn stream(
             let stream = Stream { tool: tool.to_owned(), rate, happened, printed: n, told_lost };
             told(&stream);
             all.push(stream);
+            // The probed program comes no faster.
+            if rate < 0.8 * asked as f64 {
+                break;
+            }
         }
     }
     Ok(all)

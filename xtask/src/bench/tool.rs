@@ -18,6 +18,8 @@ const INTERRUPT: i32 = 2;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// bpftrace attaches its probes one by one and does not say when it is done: so long no new one must have come.
 const SETTLED: Duration = Duration::from_millis(300);
+/// A Ctrl-C that comes while a tool is still busy attaching may be lost: after so long it is told again.
+const AGAIN: Duration = Duration::from_secs(8);
 
 /// What an attached tool came to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -162,10 +164,12 @@ impl Running {
         let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).and_then(|l| l.split_whitespace().next());
         let peak_kib = peak.and_then(|n| n.parse().ok()).unwrap_or(0);
         let begin = Instant::now();
-        if matches!(self.child.try_wait(), Ok(None)) {
-            signal(self.child.id(), INTERRUPT);
-        }
+        let mut told: Option<Instant> = None;
         while matches!(self.child.try_wait(), Ok(None)) {
+            if told.is_none_or(|at| at.elapsed() > AGAIN) {
+                signal(self.child.id(), INTERRUPT);
+                told = Some(Instant::now());
+            }
             if begin.elapsed() > PATIENCE {
                 let _ = self.child.kill();
                 let _ = self.child.wait();
