@@ -11,6 +11,7 @@ use super::bootstrap::median;
 use super::data::{Attachment, Four, Slowdown};
 use super::failure::Failure;
 use super::floor::{Floor, Place, Sight, Source};
+use super::loss;
 use super::schedule::{Arm, abba};
 use super::tool::Running;
 
@@ -90,6 +91,11 @@ pub(super) fn start(cache: &Cache, build: Build, model: Model, amount: Amount, f
     }
 }
 
+/// What is lost is told to programs in JSON.
+fn with_json(source: Source) -> Vec<String> {
+    [source.arguments(), vec!["--format".to_owned(), "json".to_owned()]].concat()
+}
+
 /// Something attached.
 enum Attached {
     Running(Running),
@@ -124,7 +130,7 @@ impl<'b> Bench<'b> {
         let (pid, shown) = (self.engine.pid(), self.folder.join("shown"));
         Ok(match tool {
             Tool::Profinfer(source) => {
-                Attached::Running(Running::profinfer(self.binary, &source.arguments(), pid, &shown)?)
+                Attached::Running(Running::profinfer(self.binary, &with_json(*source), pid, &shown)?)
             }
             Tool::Empty(source) => Attached::Floor(Floor::attach(&self.sight.places(*source)?, pid)?),
             Tool::BpftraceOperators | Tool::BpftraceBarriers => {
@@ -194,7 +200,7 @@ impl<'b> Bench<'b> {
                 let (took, said) = running.end()?;
                 let attachment =
                     Attachment { attach_ms: took.attach_ms, exit_ms: took.exit_ms, peak_kib: took.peak_kib };
-                Ok((Some(attachment), u64::from(said.contains("lost") || said.contains("Lost"))))
+                Ok((Some(attachment), loss::of_run(&self.folder.join("shown"), &said)))
             }
             Attached::Floor(floor) => {
                 floor.detach();

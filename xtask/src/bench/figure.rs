@@ -9,8 +9,10 @@ pub(super) const RESOLVED: f64 = 0.005;
 /// What a tool costs a token, as a part of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Figure {
-    /// As measured.
+    /// As measured, and told from nothing.
     Measured(Estimate),
+    /// As measured, but it cannot be told from nothing.
+    Unresolved(Estimate),
     /// Too small to be measured: hits times what a hit costs, if all were on one thread one after the other.
     Computed(f64),
 }
@@ -24,6 +26,8 @@ pub(super) enum Verdict {
     Likely,
     /// Missed, by so much.
     Missed(f64),
+    /// What was measured allows both.
+    Open,
 }
 
 impl Figure {
@@ -33,6 +37,7 @@ impl Figure {
         match slowdown.computed(|class| results.cost_of(class)) {
             // Only what the measurement does not contradict.
             Some(computed) if computed < RESOLVED && measured.low <= RESOLVED => Figure::Computed(computed),
+            _ if measured.low <= 0.0 || measured.median < RESOLVED => Figure::Unresolved(measured),
             _ => Figure::Measured(measured),
         }
     }
@@ -41,6 +46,8 @@ impl Figure {
     pub(super) fn verdict(self, aim: f64) -> Verdict {
         match self {
             Figure::Measured(e) => against(e, aim),
+            Figure::Unresolved(e) if e.high <= aim => Verdict::Met,
+            Figure::Unresolved(_) => Verdict::Open,
             Figure::Computed(value) if value <= aim => Verdict::Met,
             Figure::Computed(value) => Verdict::Missed(value - aim),
         }
@@ -78,11 +85,20 @@ impl Results {
         self.slowdown.iter().find(|s| s.engine == engine && s.model == model && s.tool == tool)
     }
 
-    /// How many times the floor a script costs; nothing if the floor is too low to be measured.
+    /// How many times the floor a script costs; nothing if one of both is too low to be measured.
     pub(super) fn over_floor(&self, engine: &str, model: &str, script: &str) -> Option<Estimate> {
         let floor = self.find(engine, model, &format!("empty at {script}"))?;
         let tool = self.find(engine, model, script)?;
-        (floor.relative().low > 0.0).then(|| ratio(&tool.pairs(), &floor.pairs()))
+        (floor.relative().low > 0.0 && tool.relative().low > 0.0).then(|| ratio(&tool.pairs(), &floor.pairs()))
+    }
+}
+
+impl Slowdown {
+    /// How many times the floor a script costs by its hits, what a trap costs and the kernel's own time of its programs.
+    pub(super) fn over_floor_computed(&self, results: &Results) -> Option<f64> {
+        let traps: f64 =
+            self.by_cost.iter().map(|(class, hits)| Some(hits * results.cost_of(class)?)).sum::<Option<_>>()?;
+        (traps > 0.0 && self.program_ns > 0.0).then(|| 1.0 + self.program_ns / traps)
     }
 }
 
@@ -144,8 +160,21 @@ mod tests {
         // 400 + 4,000 + 5,600 ns of 10 ms.
         let small = results(10_020.0);
         assert_eq!(Figure::of(&small.slowdown[0], &small), Figure::Computed(0.001));
+        assert_eq!(small.slowdown[0].over_floor_computed(&small), Some(1.0 + 5_600.0 / 4_400.0));
         let large = results(11_000.0);
         let Figure::Measured(e) = Figure::of(&large.slowdown[0], &large) else { panic!("the measurement contradicts") };
         assert!((e.median - 0.1).abs() < 1e-9, "{e:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_from_nothing_is_no_number() {
+        let mut doubtful = results(10_200.0);
+        doubtful.slowdown[0].by_cost.clear();
+        for four in &mut doubtful.slowdown[0].fours[..5] {
+            four.with = [9_900.0; 2];
+        }
+        let figure = Figure::of(&doubtful.slowdown[0], &doubtful);
+        let Figure::Unresolved(e) = figure else { panic!("{figure:?}") };
+        assert_eq!((figure.verdict(e.high), figure.verdict(0.001)), (Verdict::Met, Verdict::Open));
     }
 }

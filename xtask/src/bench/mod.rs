@@ -7,6 +7,7 @@ mod data;
 mod failure;
 mod figure;
 mod floor;
+mod loss;
 mod machine;
 mod micro;
 mod page;

@@ -98,6 +98,7 @@ fn lines(
             .disable_y_mesh()
             .y_labels(0)
             .x_desc(axis)
+            .x_label_formatter(&|x| number(*x))
             .label_style(FONT)
             .axis_desc_style(FONT)
             .axis_style(GREY)
@@ -125,6 +126,11 @@ fn lines(
         root.present().map_err(failed(name))?;
     }
     Ok(styled(svg))
+}
+
+/// A number beside an axis, without a fraction that says nothing.
+fn number(value: f64) -> String {
+    if value.fract().abs() < 1e-9 { format!("{value:.0}") } else { format!("{value}") }
 }
 
 fn text_at_the_right<'a>(font: &FontDesc<'a>) -> TextStyle<'a> {
@@ -163,7 +169,7 @@ fn slowdown(results: &Results) -> Result<String, Failure> {
             continue;
         };
         let e = match Figure::of(s, results) {
-            Figure::Measured(e) => e,
+            Figure::Measured(e) | Figure::Unresolved(e) => e,
             Figure::Computed(value) => Estimate { median: value, low: value, high: value },
         };
         let value = Estimate { median: e.median * 100.0, low: e.low * 100.0, high: e.high * 100.0 };
@@ -244,6 +250,8 @@ where
     chart
         .configure_mesh()
         .x_desc(x_axis)
+        .x_label_formatter(&|x| number(*x))
+        .y_label_formatter(&|y| number(*y))
         .y_desc(y_axis)
         .label_style(FONT)
         .axis_desc_style(FONT)
@@ -267,7 +275,10 @@ fn rows(all: &[Scaled]) -> Result<String, Failure> {
 fn stream(results: &Results) -> Result<String, Failure> {
     let of = |tool: &str| {
         let these = results.stream.iter().filter(|s| s.tool == tool && s.happened > 0);
-        these.map(|s| (s.rate / 1e3, s.printed as f64 / s.happened as f64 * 100.0)).collect()
+        let mut points: Vec<(f64, f64)> =
+            these.map(|s| (s.rate / 1e3, s.printed as f64 / s.happened as f64 * 100.0)).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
     };
     let axes = ("thousand events a second", "% printed");
     curves("stream.svg", axes, &[("profinfer", of("profinfer")), ("bpftrace", of("bpftrace"))], false)

@@ -4,11 +4,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::bootstrap::median;
 use super::data::{Scaled, Stream};
 use super::failure::{Failure, at};
+use super::loss;
 use super::micro::above;
 use super::target::{Bursts, Function, Probed};
 use super::tool::Running;
@@ -130,14 +129,14 @@ pub(super) fn stream(
                 match tool {
                     "profinfer" => match line.strip_prefix(r#"{"type":""#) {
                         Some(rest) if rest.starts_with("print") => n += 1,
-                        Some(rest) if rest.starts_with("end") => told_lost += lost(&line),
+                        Some(rest) if rest.starts_with("end") => told_lost += loss::of_profinfer(&line),
                         _ => {}
                     },
                     _ if !line.is_empty() && line.bytes().all(|b| b.is_ascii_digit()) => n += 1,
-                    _ => told_lost += lost_of_bpftrace(&line),
+                    _ => told_lost += loss::of_bpftrace(&line),
                 }
             }
-            told_lost += said.lines().map(lost_of_bpftrace).sum::<u64>();
+            told_lost += said.lines().map(loss::of_bpftrace).sum::<u64>();
             let stream = Stream { tool: tool.to_owned(), rate, happened, printed: n, told_lost };
             told(&stream);
             all.push(stream);
@@ -148,30 +147,4 @@ pub(super) fn stream(
         }
     }
     Ok(all)
-}
-
-/// What profinfer's end record says was lost of what it prints.
-fn lost(line: &str) -> u64 {
-    let end: Value = serde_json::from_str(line).unwrap_or_default();
-    end["at_events"].as_array().into_iter().flatten().filter_map(|e| e["lost"].as_u64()).sum()
-}
-
-/// What a line of bpftrace's says was lost: `Lost 4711 events`.
-fn lost_of_bpftrace(line: &str) -> u64 {
-    let rest = line.strip_prefix("Lost ").and_then(|rest| rest.strip_suffix(" events"));
-    rest.and_then(|n| n.parse().ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn losses_are_read_as_both_tools_tell_them() {
-        let end =
-            r#"{"type":"end","v":1,"at_events":[{"name":"print","done":10,"lost":3},{"name":"b","done":1,"lost":4}]}"#;
-        assert_eq!(lost(end), 7);
-        assert_eq!(lost_of_bpftrace("Lost 4711 events"), 4711);
-        assert_eq!(lost_of_bpftrace("4711"), 0);
-    }
 }
