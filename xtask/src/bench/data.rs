@@ -52,6 +52,8 @@ pub(super) struct Machine {
     pub(super) seconds: f64,
     /// Load of the machine before anything ran (one minute).
     pub(super) load: f64,
+    /// What was measured again since, when, and with which profinfer.
+    pub(super) again: Vec<String>,
 }
 
 /// A tool on an engine with a model.

@@ -43,6 +43,7 @@ pub(super) fn look(threads: u32) -> Machine {
                 .to_owned(),
         threads,
         seconds: 0.0,
-        load: load.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(f64::NAN),
+        load: load.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0),
+        again: Vec::new(),
     }
 }

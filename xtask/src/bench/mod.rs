@@ -174,7 +174,14 @@ fn measure(arguments: &Arguments, results: &mut Results, out: &Path) -> Result<V
     let machine = machine::look(arguments.threads);
     run.slowdown(&cache, results, out)?;
     run.others(results, out)?;
-    results.machine = data::Machine { seconds: run.begin.elapsed().as_secs_f64(), ..machine };
+    let seconds = run.begin.elapsed().as_secs_f64();
+    if arguments.only.is_empty() || results.machine.date.is_empty() {
+        results.machine = data::Machine { seconds, ..machine };
+    } else {
+        let what = arguments.only.join(", ");
+        let again = format!("{what} ({}, profinfer {}, load {:.2})", machine.date, machine.profinfer, machine.load);
+        results.machine.again.push(again);
+    }
     Ok(run.failures.into_inner())
 }
 

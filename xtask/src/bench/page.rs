@@ -48,7 +48,8 @@ pub(super) fn page(results: &Results, old: &str) -> String {
         how(results),
         machine(results),
     ];
-    let mut text = parts.iter().map(|part| part.trim_end()).collect::<Vec<_>>().join("\n\n");
+    let mut text =
+        parts.iter().map(|part| part.trim_end()).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
     text.push('\n');
     text
 }
@@ -351,18 +352,19 @@ fn start(results: &Results) -> String {
 }
 
 fn how(results: &Results) -> String {
-    let threads = results.machine.threads;
-    format!(
+    let threads = if results.machine.date.is_empty() { 2 } else { results.machine.threads };
+    let text = format!(
         "## How it is measured\n\n\
-- **One generation, in blocks.** The engine keeps one generation open and computes it block by block, {threads} threads, greedily. \
+- **One generation, in blocks.** The engine keeps one generation open and computes it block by block, with {threads} threads, greedily. \
 The tool is attached and taken off between blocks, in the order without, with, with, without; so what drifts as the context grows \
 cancels out. The engine waits meanwhile, so no token is half with and half without; the first tokens of each block are left out, \
 in which threads wake and profinfer's layout check runs.\n\
-- **Who drives.** `llama-bench` times whole runs only and cannot wait between tokens. `tests/engines/generate.c` calls what \
-`llama-bench` calls (`llama_decode` of one token, on the plain build) and prints the time of each token by ggml's clock; \
+- **Who drives.** `llama-bench` times whole runs only and cannot wait between tokens. `tests/engines/generate.c` computes \
+tokens one by one as `llama-bench -p 0` does, on the plain build, and prints the time of each by ggml's clock; \
 `generate.mjs` does so for the CET build by its process's clock.\n\
 - **Numbers.** Each block with the tool is compared with its neighbour without; the median over all such pairs is shown, with the \
-95 % interval of a bootstrap that draws whole fours of blocks.\n\
+95 % interval of a bootstrap that draws whole fours of blocks. The mixture of experts has half as many tokens in a block, which take \
+about as long; bpftrace has half as many blocks, as it costs more and takes seconds to come and go.\n\
 - **The floor** is an empty program (`r0 = 0; exit`) at exactly the instructions of the engine that profinfer probes for the script, \
 in as many links. Points of the kernel (`off_cpu` of `threads.pi`) are not in it.\n\
 - **bpftrace: operators** has the entry and the return of each function `ggml_compute_forward_*` that this model calls, and a \
@@ -375,8 +377,13 @@ cargo xtask bench --only micro       # one measurement, put in the place of the 
 cargo xtask bench --blocks 80        # narrower intervals\n\
 cargo xtask bench --quick            # whether it works; nothing is written to docs\n\
 cargo xtask bench --render           # the page again, of results.json\n\
-```\n\n\
-The numbers of all blocks and hits: [results.json](performance/results.json), [blocks.csv](performance/blocks.csv), \
+```"
+    );
+    if results.machine.date.is_empty() {
+        return text;
+    }
+    format!(
+        "{text}\n\nThe numbers of all blocks and hits: [results.json](performance/results.json), [blocks.csv](performance/blocks.csv), \
 [attach.csv](performance/attach.csv), [hits.csv](performance/hits.csv), [rows.csv](performance/rows.csv), \
 [sites.csv](performance/sites.csv), [stream.csv](performance/stream.csv)."
     )
@@ -384,6 +391,9 @@ The numbers of all blocks and hits: [results.json](performance/results.json), [b
 
 fn machine(results: &Results) -> String {
     let m = &results.machine;
+    if m.date.is_empty() {
+        return "## Machine\n\nNothing has been measured yet.".to_owned();
+    }
     let rows: Vec<Vec<String>> = [
         ("day", m.date.clone()),
         (
@@ -397,6 +407,7 @@ fn machine(results: &Results) -> String {
         ("CET build", m.cet.clone()),
         ("models", m.models.clone()),
         ("the run", format!("{:.0} s; load before it {:.2}", m.seconds, m.load)),
+        ("measured again since", if m.again.is_empty() { "nothing".to_owned() } else { m.again.join("; ") }),
     ]
     .into_iter()
     .map(|(name, value)| vec![name.to_owned(), value])
