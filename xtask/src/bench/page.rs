@@ -146,6 +146,9 @@ fn aims(results: &Results) -> String {
 }
 
 fn tokens(results: &Results) -> String {
+    if results.slowdown.is_empty() {
+        return String::new();
+    }
     let mut parts = vec![
         "## A token\n\n![How much longer a token takes](performance/slowdown.svg)\n\nWhere a tool costs less than 0.5 % of a token, \
          that is below what these blocks can resolve, so the number is **computed**: hits times what a hit costs (below), and the \
