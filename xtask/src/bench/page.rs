@@ -139,8 +139,9 @@ fn aims(results: &Results) -> String {
     }
     format!(
         "## Aims\n\nHow much longer a token takes while a script is attached, by build of the engine and model; the floor is what \
-         empty programs cost at the same instructions, and computed it is made of hits, what a trap costs, and the kernel's own time of \
-         the programs (which counting makes longer by some 20 ns a hit).\n\n{}",
+         empty programs cost at the same instructions. Computed, it is made of hits, what a trap costs in bursts, and the kernel's own \
+         time of the programs in the engine, where the caches are the engine's and counting takes some 20 ns a hit: rather too \
+         much than too little.\n\n{}",
         table(&["", "aim", "plain, dense", "CET, dense", "plain, MoE", "CET, MoE"], &rows)
     )
 }
