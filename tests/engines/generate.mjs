@@ -3,6 +3,9 @@
 // `outputs` in the place of `cancel` and no `both`: it evaluates the prompt once, has every second of its tokens output, and prints
 // {"outputs":N,"prompt_tokens":P}.
 //
+// `open` begins a generation that stays open (the prompt and the first token; prints {"pos":P}), and `block N` generates N further
+// tokens of it: {"pos":P,"token_us":[…]} says how long each took, in microseconds by this process's clock.
+//
 //     node generate.mjs MODEL.gguf [--package FOLDER] [--threads 2] [-n 48] [--prompt TEXT] [--repeat-prompt 1]
 //                       [--ubatch 512] [--ctx 2048] [--parallel 1] [--draft MODEL.gguf] [--hold]
 //                       [--vulkan-layers N]
@@ -124,6 +127,33 @@ async function outputs() {
     return {outputs: results.filter((result) => result !== undefined).length, prompt_tokens: tokens.length};
 }
 
+// The generation that stays open between two blocks: its tokens are computed one by one, as they are asked for.
+let opened;
+let position = 0;
+async function openGeneration() {
+    await opened?.return();
+    await sequence.clearHistory();
+    const tokens = model.tokenize(prompt);
+    opened = sequence.evaluate(tokens, {temperature: 0, yieldEogToken: true});
+    await opened.next();
+    position = tokens.length;
+    return {pos: position};
+}
+
+async function block(n) {
+    const times = [];
+    let before = performance.now();
+    for (let k = 0; k < n; k++) {
+        const {done} = await opened.next();
+        if (done) throw new Error("the generation has ended: is --ctx large enough?");
+        const now = performance.now();
+        times.push(Math.round((now - before) * 1e3));
+        before = now;
+    }
+    position += n;
+    return {pos: position, token_us: times};
+}
+
 if (!options.hold) {
     const done = await generate(Number(options["n-predict"]));
     console.log(prompt + done.text);
@@ -145,8 +175,13 @@ for await (const line of createInterface({input: process.stdin})) {
         process.stdout.write(JSON.stringify(await many(numbers)) + "\n");
         continue;
     }
+    const blocks = /^block ([0-9]+)$/.exec(line.trim());
+    if (line.trim() === "open" || (blocks !== null && opened !== undefined)) {
+        process.stdout.write(JSON.stringify(await (blocks === null ? openGeneration() : block(Number(blocks[1])))) + "\n");
+        continue;
+    }
     if (go === null && line.trim() !== "outputs") {
-        console.error(`generate.mjs: expected \`go N\`, \`many N M …\`, \`outputs\` or \`quit\`, got ${JSON.stringify(line)}`);
+        console.error(`generate.mjs: expected \`go N\`, \`many N M …\`, \`outputs\`, \`open\`, then \`block N\`, or \`quit\`, got ${JSON.stringify(line)}`);
         process.exit(2);
     }
     process.stdout.write(JSON.stringify(await (go === null ? outputs() : generate(Number(go[1])))) + "\n");

@@ -65,6 +65,8 @@ pub struct Options {
     pub repeat_prompt: u32,
     /// Largest micro-batch, in tokens.
     pub ubatch: u32,
+    /// Tokens that a context holds.
+    pub ctx: u32,
     /// Requests at the same time.
     pub parallel: u32,
     /// A second model drafts tokens.
@@ -87,6 +89,7 @@ impl Default for Options {
             prompt: None,
             repeat_prompt: 1,
             ubatch: 512,
+            ctx: 2048,
             parallel: 1,
             draft: None,
             split_cache: false,
@@ -179,6 +182,7 @@ impl Engine {
         let mut option = |name: &str, value: OsString| arguments.extend([name.into(), value]);
         option("--threads", options.threads.to_string().into());
         option("--ubatch", options.ubatch.to_string().into());
+        option("--ctx", options.ctx.to_string().into());
         option("--repeat-prompt", options.repeat_prompt.to_string().into());
         option("--parallel", options.parallel.to_string().into());
         if let Some(draft) = options.draft {
@@ -343,6 +347,34 @@ impl Engine {
         let value: Value = serde_json::from_str(&line).or_fail(format_args!("the engine's answer {line:?}"));
         let count = |name: &str| value[name].as_u64().or_fail(format_args!("no {name} in {line}"));
         (count("outputs"), count("prompt_tokens"))
+    }
+
+    /// Begins a generation that stays open: computes the prompt and yields the first token. Of the drivers `generate.c` and
+    /// `generate.mjs` can.
+    ///
+    /// # Panics
+    /// If the engine dies or does not know how to.
+    #[track_caller]
+    pub fn open(&mut self) {
+        writeln!(self.stdin, "open").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+        let line = self.line();
+        assert!(line.starts_with(r#"{"pos":"#), "the engine's answer {line:?}");
+    }
+
+    /// Generates further tokens of the generation that is open; answers how long each took by the engine's clock, in
+    /// microseconds.
+    ///
+    /// # Panics
+    /// If the engine dies, none is open, or another number of tokens comes.
+    #[track_caller]
+    pub fn block(&mut self, tokens: usize) -> Vec<u64> {
+        writeln!(self.stdin, "block {tokens}").and_then(|()| self.stdin.flush()).or_fail("the engine is gone");
+        let line = self.line();
+        let value: Value = serde_json::from_str(&line).or_fail(format_args!("the engine's answer {line:?}"));
+        let times = value["token_us"].as_array().or_fail(format_args!("no token_us in {line}"));
+        let times: Vec<u64> = times.iter().filter_map(Value::as_u64).collect();
+        assert_eq!(times.len(), tokens, "tokens of a block: {line}");
+        times
     }
 
     /// Sends a signal to the engine.

@@ -29,3 +29,15 @@ pub(crate) fn profinfer() -> Result<PathBuf, Error> {
     let own = std::env::current_exe().map_err(crate::error::at("xtask"))?;
     Ok(own.with_file_name("profinfer"))
 }
+
+/// Builds `profinfer` as it is released and answers where it is.
+///
+/// # Errors
+/// If it does not build.
+pub(crate) fn released() -> Result<PathBuf, Error> {
+    run(cargo().args(["build", "--release", "--package", "profinfer", "--bin", "profinfer"]))?;
+    // TARGET/debug/xtask, and TARGET/release/profinfer.
+    let own = std::env::current_exe().map_err(crate::error::at("xtask"))?;
+    let target = own.ancestors().nth(2).unwrap_or(Path::new("."));
+    Ok(target.join("release/profinfer"))
+}

@@ -26,6 +26,9 @@ pub(crate) enum Error {
     /// What was fetched lacks what it was fetched for.
     #[error("{path} is not in what was fetched: remove {folder} and try again", path = path.display(), folder = folder.display())]
     Incomplete { path: PathBuf, folder: PathBuf },
+    /// Something could not be measured.
+    #[error("{0}")]
+    Bench(#[from] crate::bench::Failure),
     /// Probes need root.
     #[error("probes need root, and there is no sudo: run `{0}` as root")]
     Root(&'static str),

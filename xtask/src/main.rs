@@ -1,5 +1,6 @@
 //! `cargo xtask`: gets what the demo and the tests need, and runs them.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -30,6 +31,8 @@ enum Task {
     Demo(demo::Arguments),
     /// Runs every test; needs root, or sudo.
     Test(test::Arguments),
+    /// Measures what profinfer costs, beside bpftrace and empty programs, and writes `docs/performance.md`; needs root, or sudo.
+    Bench(bench::Arguments),
     /// Fetches the engines and the models into the cache folder, and nothing else.
     Fetch,
 }
@@ -38,6 +41,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Fetch => {
             let cache = fetch::fetch(&Item::ALL)?;
             println!("{}", cache.root().display());

@@ -61,6 +61,11 @@ pub(crate) fn bpftool() -> Result<(), Error> {
     if found { Ok(()) } else { install("bpftool", &["bpftool"]) }
 }
 
+/// Makes sure of bpftrace, which the bench measures beside profinfer.
+pub(crate) fn bpftrace() -> Result<(), Error> {
+    if answer("bpftrace", &["--version"]).is_some() { Ok(()) } else { install("bpftrace", &["bpftrace"]) }
+}
+
 /// Whether the machine has a node that is recent enough, and npm.
 pub(crate) fn has_node() -> bool {
     let version = answer("node", &["--version"]);
