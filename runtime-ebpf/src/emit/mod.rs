@@ -88,6 +88,18 @@ impl<'p> Emit<'p> {
         let (cookie, own) = if called { (asm.alloc(8), asm.alloc(8)) } else { (0, 0) };
         let failed = asm.label();
         asm.mov(CTX, R1);
+        let (other, ours) = (asm.label(), asm.label());
+        if target.by_process && !called && at == Edge::Entry {
+            // The kernel has seen to the process, and such sites have no conditions.
+            current(&mut asm, target.pid_namespace, pid_tgid, other);
+            if target.pid_namespace.is_some() {
+                asm.jump(ours);
+                asm.place(other);
+                asm.exit();
+                asm.place(ours);
+            }
+            return Self { at, ..Self::begun(asm, (plan, layout, target), [pid_tgid, dur], failed) };
+        }
         asm.call(helper::GET_ATTACH_COOKIE);
         asm.mov(NOW, R0);
         if called {
@@ -97,7 +109,6 @@ impl<'p> Emit<'p> {
             asm.alu_imm(Alu::Lsh, NOW, rest);
             asm.alu_imm(Alu::Rsh, NOW, rest);
         }
-        let (other, ours) = (asm.label(), asm.label());
         if at == Edge::Return {
             Self::leave_unless_taken(&mut asm, other);
         }
