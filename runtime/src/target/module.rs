@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::Mmap;
 use object::LittleEndian as LE;
@@ -18,6 +18,7 @@ use object::elf::{
 };
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 
+use super::callers::Callers;
 use super::eh_frame::EhFrame;
 use super::maps::{FileIdentity, Mapping};
 use super::site::{self, Site, SiteError};
@@ -26,6 +27,9 @@ use super::{Process, TargetError};
 
 /// `STB_GNU_UNIQUE`, which `object` does not name.
 const STB_GNU_UNIQUE: u8 = 10;
+
+/// Bytes of a page, or less: what is given back in them is whole on machines with larger ones, too, or left.
+const PAGE: usize = 4096;
 
 /// What kind of processor a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +68,7 @@ pub struct Module {
     cet: bool,
     dynamic_names: OnceLock<NameIndex>,
     full_names: OnceLock<NameIndex>,
+    callers: Mutex<Callers>,
 }
 
 impl Module {
@@ -142,6 +147,7 @@ impl Module {
             data,
             dynamic_names: OnceLock::new(),
             full_names: OnceLock::new(),
+            callers: Mutex::default(),
         })
     }
 
@@ -398,6 +404,26 @@ impl Module {
     /// The whole file.
     pub(super) fn data(&self) -> &[u8] {
         &self.data
+    }
+
+    /// What was found of the callers of functions.
+    pub(super) fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the pages of these bytes of the file back, as far as they are whole; they come again when they are read. So that
+    /// going over a large file does not keep all of it in our memory.
+    pub(super) fn give_back(&self, bytes: &[u8]) {
+        let of = bytes.as_ptr().addr().wrapping_sub(self.data.as_ptr().addr());
+        let whole = of.next_multiple_of(PAGE)..(of + bytes.len()) / PAGE * PAGE;
+        if whole.is_empty() || whole.end > self.data.len() {
+            return;
+        }
+        // SAFETY: the range lies within our own private, read-only mapping of the file. Its pages were never written to, so
+        // what is read there next comes from the file as before.
+        let _advice = unsafe {
+            self.data.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, whole.start, whole.end - whole.start)
+        };
     }
 
     /// The file's header; it was parsed before, so this does not fail.
