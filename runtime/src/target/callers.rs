@@ -75,7 +75,10 @@ impl Module {
         let mut sites = Vec::new();
         for (call, next) in calls {
             let Some(around) = self.function_around(call) else { continue };
-            let Some(site) = site::behind_call(self.code(&around), around.vaddr, call, next)? else { continue };
+            let code = self.code(&around);
+            let site = site::behind_call(code, around.vaddr, call, next);
+            self.give_back(code);
+            let Some(site) = site? else { continue };
             sites.push(Site { file_offset: self.file_offset(site.vaddr).unwrap_or(0), ..site });
         }
         Ok(sites)

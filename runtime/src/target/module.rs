@@ -28,8 +28,9 @@ use super::{Process, TargetError};
 /// `STB_GNU_UNIQUE`, which `object` does not name.
 const STB_GNU_UNIQUE: u8 = 10;
 
-/// Bytes of a page, or less: what is given back in them is whole on machines with larger ones, too, or left.
-const PAGE: usize = 4096;
+/// Bytes that the kernel maps around one that is read, if it has them at hand (`fault_around_bytes`); a multiple of all sizes
+/// of a page.
+const AROUND: usize = 64 << 10;
 
 /// What kind of processor a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -411,19 +412,30 @@ impl Module {
         self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the pages of these bytes of the file back, as far as they are whole; they come again when they are read. So that
-    /// going over a large file does not keep all of it in our memory.
+    /// Gives the pages of these bytes of the file back, and what the kernel has mapped around them; they come again when they
+    /// are read. So going over much of a large file does not keep all of it in our memory.
     pub(super) fn give_back(&self, bytes: &[u8]) {
         let of = bytes.as_ptr().addr().wrapping_sub(self.data.as_ptr().addr());
-        let whole = of.next_multiple_of(PAGE)..(of + bytes.len()) / PAGE * PAGE;
-        if whole.is_empty() || whole.end > self.data.len() {
+        let end = (of + bytes.len()).next_multiple_of(AROUND).min(self.data.len());
+        let start = of / AROUND * AROUND;
+        if start >= end {
             return;
         }
         // SAFETY: the range lies within our own private, read-only mapping of the file. Its pages were never written to, so
         // what is read there next comes from the file as before.
-        let _advice = unsafe {
-            self.data.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, whole.start, whole.end - whole.start)
-        };
+        let _advice =
+            unsafe { self.data.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+    }
+
+    /// [`give_back`](Self::give_back) for a symbol table and its names.
+    fn give_back_table(&self, kind: u32) {
+        let sections = self.sections();
+        for section in sections.iter().filter(|section| section.sh_type(LE) == kind) {
+            let names = sections.section(section.link(LE)).into_iter();
+            for section in names.chain([section]) {
+                self.give_back(section.data(LE, &*self.data).unwrap_or_default());
+            }
+        }
     }
 
     /// The file's header; it was parsed before, so this does not fail.
@@ -458,7 +470,12 @@ impl Module {
 
     fn full(&self, name: &str) -> Vec<&Sym64<LE>> {
         let Some(table) = self.table(SHT_SYMTAB) else { return Vec::new() };
-        self.full_names.get_or_init(|| NameIndex::new(&table)).find(&table, name).collect()
+        let index = self.full_names.get_or_init(|| {
+            let index = NameIndex::new(&table);
+            self.give_back_table(SHT_SYMTAB);
+            index
+        });
+        index.find(&table, name).collect()
     }
 
     fn is_code(&self, symbol: &Sym64<LE>) -> bool {
