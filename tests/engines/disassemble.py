@@ -12,6 +12,8 @@ import capstone
 engine = capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM)
 engine.detail = True
 engine.skipdata = True
+# Other names of instructions that put their result nowhere; capstone has their first operand as overwritten.
+COMPARE = {"cmp", "cmn", "tst", "ccmp", "ccmn"}
 NUMBERS = {"fp": 29, "lr": 30, "sp": 31, "wsp": 31}
 
 
@@ -32,7 +34,7 @@ for line in sys.stdin:
     address, code = line.split()
     found = []
     for i in engine.disasm(bytes.fromhex(code), int(address)):
-        written = i.regs_access()[1] if i.id else []
+        written = i.regs_access()[1] if i.id and i.mnemonic not in COMPARE else []
         numbers = [number(i.reg_name(r)) for r in written]
         found.append([i.address, i.mnemonic, i.op_str, [n for n in numbers if n is not None], leads_to(i)])
     print(json.dumps(found), flush=True)

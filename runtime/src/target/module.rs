@@ -41,6 +41,27 @@ pub enum Arch {
     Aarch64,
 }
 
+impl Arch {
+    /// That of this machine, if it is one of them.
+    #[must_use]
+    pub fn of_this_machine() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// As the system calls it: `x86_64`, `aarch64`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+}
+
 /// A function of a module.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Function {

@@ -269,9 +269,30 @@ impl Insn {
             _ => {}
         }
         let bytes = self.word.to_le_bytes();
-        match InstDecoder::default().decode(&mut U8Reader::new(&bytes)) {
+        let text = match InstDecoder::default().decode(&mut U8Reader::new(&bytes)) {
             Ok(instruction) => instruction.to_string(),
-            Err(_) => format!(".inst {:#010x}", self.word),
+            Err(_) => return format!(".inst {:#010x}", self.word),
+        };
+        // It has places relative to the instruction, behind a dollar sign.
+        match (text.split_once('$'), self.place()) {
+            (Some((before, _)), Some(place)) => format!("{before}{place:#x}"),
+            _ => text,
+        }
+    }
+
+    /// The address that stands in a branch, `adr` or `adrp`.
+    fn place(self) -> Option<u64> {
+        match self.flow() {
+            Flow::Jump(target) | Flow::Branch(target) | Flow::Call(target) => Some(target),
+            Flow::Next if self.is(0x1f00_0000, 0x1000_0000) => {
+                let number = self.bits(5, 19) << 2 | self.bits(29, 2);
+                let distance = i64::from((number << 11).cast_signed() >> 11);
+                Some(match self.bits(31, 1) {
+                    0 => self.at.wrapping_add_signed(distance),
+                    _ => (self.at & !0xfff).wrapping_add_signed(distance * 4096),
+                })
+            }
+            _ => None,
         }
     }
 }

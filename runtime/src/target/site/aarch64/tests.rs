@@ -136,4 +136,8 @@ fn texts() {
     assert_eq!(text(RET), "ret");
     assert_eq!(text(BTI_C), "bti c");
     assert_eq!(text(0x9400_0010), "bl 0x1040");
+    assert_eq!(text(0x5400_0040), "b.eq 0x1008");
+    assert_eq!(text(0xb400_0040), "cbz x0, 0x1008");
+    assert_eq!(text(0xb000_0009), "adrp x9, 0x2000");
+    assert_eq!(text(0x1000_0042), "adr x2, 0x1008");
 }
