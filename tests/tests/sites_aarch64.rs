@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use profinfer::target::{Arch, CostClass, Function, Module, Site};
+use profinfer_tests::OrFail;
 use profinfer_tests::cache::Cache;
 use serde_json::Value;
 
@@ -44,22 +45,32 @@ impl Disassembler {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/disassemble.py");
         let mut python = Command::new(cache.python());
         python.arg(script).env("PYTHONPATH", cache.capstone()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = python.spawn().expect("python3 with capstone: cargo xtask fetch");
-        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut process = python.spawn().or_fail("python3 with capstone: cargo xtask fetch");
+        let output = BufReader::new(process.stdout.take().or_fail("as capstone and the library have it"));
         Self { process, output }
     }
 
     fn insns(&mut self, module: &Module, function: &Function) -> Vec<Insn> {
         let hex: String = module.code(function).iter().map(|byte| format!("{byte:02x}")).collect();
-        writeln!(self.process.stdin.as_mut().unwrap(), "{} {hex}", function.vaddr).unwrap();
+        writeln!(
+            self.process.stdin.as_mut().or_fail("as capstone and the library have it"),
+            "{} {hex}",
+            function.vaddr
+        )
+        .or_fail("as capstone and the library have it");
         let mut line = String::new();
-        self.output.read_line(&mut line).unwrap();
-        let all: Vec<Value> = serde_json::from_str(&line).expect("capstone answers: cargo xtask fetch");
+        self.output.read_line(&mut line).or_fail("as capstone and the library have it");
+        let all: Vec<Value> = serde_json::from_str(&line).or_fail("capstone answers: cargo xtask fetch");
         all.iter()
             .map(|i| Insn {
-                at: i[0].as_u64().unwrap(),
-                mnemonic: i[1].as_str().unwrap().to_owned(),
-                writes: i[3].as_array().unwrap().iter().filter_map(Value::as_u64).collect(),
+                at: i[0].as_u64().or_fail("as capstone and the library have it"),
+                mnemonic: i[1].as_str().or_fail("as capstone and the library have it").to_owned(),
+                writes: i[3]
+                    .as_array()
+                    .or_fail("as capstone and the library have it")
+                    .iter()
+                    .filter_map(Value::as_u64)
+                    .collect(),
                 target: i[4].as_u64(),
             })
             .collect()
@@ -77,8 +88,9 @@ impl Drop for Disassembler {
 fn named_functions() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/engines");
     let mut names = BTreeSet::new();
-    for file in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    for file in std::fs::read_dir(folder).or_fail("as capstone and the library have it") {
+        let text = std::fs::read_to_string(file.or_fail("as capstone and the library have it").path())
+            .or_fail("as capstone and the library have it");
         let sites = text.lines().map(str::trim).filter(|line| {
             ["start ", "stop ", "mark ", "or "].iter().any(|word| line.starts_with(word)) && line.contains('"')
         });
@@ -93,7 +105,10 @@ fn named_functions() -> BTreeSet<String> {
 
 fn libraries(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}: cargo xtask fetch", folder.display()));
-    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect();
+    let mut files: Vec<PathBuf> = files
+        .map(|file| file.or_fail("as capstone and the library have it").path())
+        .filter(|path| path.is_file())
+        .collect();
     files.retain(|path| [".so", ".node"].iter().any(|end| path.to_string_lossy().ends_with(end)));
     assert!(!files.is_empty(), "{}", folder.display());
     files
@@ -139,7 +154,7 @@ fn check_returns(insns: &[Insn], module: &Module, function: &Function, sites: &[
     let found: BTreeSet<u64> = sites.iter().map(|site| site.vaddr).filter(|at| inside(*at)).collect();
     assert!(expected.is_subset(&found), "{}: {expected:x?} {found:x?}", function.name);
     for at in found.difference(&expected) {
-        let insn = insns.iter().find(|i| i.at == *at).unwrap();
+        let insn = insns.iter().find(|i| i.at == *at).or_fail("as capstone and the library have it");
         assert_eq!(insn.mnemonic, "br", "{} at {at:#x}", function.name);
     }
 }
@@ -150,7 +165,7 @@ fn check(folder: &Path, at_least: usize) {
     let (mut functions, mut sites, mut cheap, mut exits) = (0, 0, 0, 0);
     let names = named_functions();
     for path in libraries(folder) {
-        let module = Module::open_file(&path).unwrap();
+        let module = Module::open_file(&path).or_fail("as capstone and the library have it");
         assert_eq!(module.arch(), Arch::Aarch64);
         // Those that descriptions name, and others, so that all kinds of code are seen.
         let mut wanted: Vec<Function> = names.iter().filter_map(|name| module.function(name)).collect();

@@ -169,7 +169,7 @@ impl Insn {
             0b1000 | 0b1001 => match self.bits(23, 3) {
                 0b010 if self.bits(29, 1) == 1 => one(d),    // adds, subs
                 0b100 if self.bits(29, 2) == 0b11 => one(d), // ands
-                0b010 | 0b011 | 0b100 => or_sp(d),
+                0b010..=0b100 => or_sp(d),
                 _ => one(d),
             },
             // Branches and the system.
