@@ -16,6 +16,8 @@ pub const NODEJS: &str = "24.19.0";
 pub const LLAMA_CPP: &str = "11434.0.0";
 /// How the sources are built; counted up when that changes.
 pub const LLAMA_CPP_BUILD: &str = "1";
+/// `capstone` of PyPI: a disassembler that shares nothing with profinfer.
+pub const CAPSTONE: &str = "5.0.9";
 /// The model's file name.
 pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// What `tests/engines/upcycle.py` makes of the model; counted up when that script makes something else.
@@ -56,6 +58,21 @@ impl Cache {
     /// Folder to import `xllamacpp` from.
     pub fn xllamacpp(&self) -> PathBuf {
         self.root.join(format!("xllamacpp-{XLLAMACPP}"))
+    }
+
+    /// Folder of `xllamacpp` for 64-bit Arm, to look at.
+    pub fn xllamacpp_arm64(&self) -> PathBuf {
+        self.root.join(format!("xllamacpp-arm64-{XLLAMACPP}"))
+    }
+
+    /// Folder that holds `node_modules` with the build of `node-llama-cpp` for 64-bit Arm, to look at.
+    pub fn node_llama_cpp_arm64(&self) -> PathBuf {
+        self.root.join(format!("node-llama-cpp-arm64-{NODE_LLAMA_CPP}"))
+    }
+
+    /// Folder to import `capstone` from.
+    pub fn capstone(&self) -> PathBuf {
+        self.root.join(format!("capstone-{CAPSTONE}"))
     }
 
     /// Folder of llama.cpp as it is built from its sources: libraries, `ggml-rpc-server`, and `include` with the headers.

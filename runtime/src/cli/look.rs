@@ -14,7 +14,7 @@ use crate::engine::Description;
 use crate::script::Script;
 use crate::session::files::{Files, Modules};
 use crate::session::sites::Target;
-use crate::target::{Arch, Module, Process, TargetError};
+use crate::target::{Module, Process, TargetError};
 
 /// A process with what it has mapped.
 #[derive(Debug)]
@@ -64,6 +64,10 @@ impl Looked {
 
     /// Why no engine is to be seen, in a sentence.
     pub(super) fn no_engine(&self, engines: &[Description]) -> String {
+        if let Some(foreign) = Files::foreign_engine(engines, &self.modules) {
+            let (pid, comm) = (self.process.pid(), clean(self.process.comm()));
+            return format!("no engine is to be seen in process {pid} ({comm}): {foreign}");
+        }
         let known: Vec<&str> = engines.iter().map(|d| d.catalogue.description.as_str()).collect();
         format!(
             "no engine is to be seen in process {} ({}): none of its {} files exports what is known of {}",
@@ -99,10 +103,7 @@ pub(super) fn base(path: &Path) -> String {
 
 /// What kind of file a module is: `x86_64, build id 1234, stripped, CET`.
 pub(super) fn kind(module: &Module) -> String {
-    let arch = match module.arch() {
-        Arch::X86_64 => "x86_64",
-        Arch::Aarch64 => "aarch64",
-    };
+    let arch = module.arch().name();
     let build_id = module.build_id().map_or_else(|| "no build id".to_owned(), |id| format!("build id {id}"));
     let symbols = if module.is_stripped() { "stripped" } else { "with symbols" };
     let cet = if module.is_cet() { "CET" } else { "no CET" };

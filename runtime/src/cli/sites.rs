@@ -92,10 +92,7 @@ impl SiteText {
         let slow = site.cost == CostClass::Step;
         let (tone, cost) = (if slow { Tone::Weak } else { Tone::Good }, site.cost.ns().1);
         let instruction = format!("`{}`:", site.instruction);
-        let (cost, why) = match self.at {
-            Edge::Return => (cost.to_owned(), ""),
-            Edge::Entry | Edge::Behind => (format!("{cost},"), site.why.as_str()),
-        };
+        let (cost, why) = (format!("{cost},"), site.why.as_str());
         let pieces = [(Tone::Plain, instruction.as_str()), (tone, cost.as_str()), (Tone::Faint, why)];
         page.entry(indent, indent + 9, (Tone::Plain, &at), &pieces);
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::engine::Description;
-use crate::target::{FileIdentity, Function, Module, Process, TargetError, executable_files};
+use crate::target::{Arch, FileIdentity, Function, Module, Process, TargetError, executable_files};
 
 /// How many files are kept open for processes to come.
 const MANY_FILES: usize = 512;
@@ -41,6 +41,14 @@ impl Modules {
             modules.extend(module);
         }
         Ok(modules)
+    }
+
+    /// Those of the modules mapped in a process that are open already.
+    pub fn known(&self, process: &Process) -> Option<Vec<Rc<Module>>> {
+        let mappings = process.mappings().ok()?;
+        let known =
+            executable_files(&mappings).into_iter().filter_map(|mapping| self.open.get(&mapping.identity()?)?.clone());
+        Some(known.collect())
     }
 
     /// A process has ended. Of many that come and go the files are not kept open for ever.
@@ -108,7 +116,7 @@ impl Files {
         let defined: [fn(&Module, &str) -> bool; 2] = [Module::exports, Module::defines];
         for (defined, description) in defined.iter().flat_map(|d| descriptions.iter().map(move |of| (d, of))) {
             let Some(condition) = description.catalogue.condition.as_ref() else { continue };
-            let is_engine = |m: &&Rc<Module>| condition.holds(&|symbol| defined(m, symbol));
+            let is_engine = |m: &&Rc<Module>| is_of_this_machine(m) && condition.holds(&|symbol| defined(m, symbol));
             let engines: Vec<&Rc<Module>> = modules.iter().filter(is_engine).collect();
             let mut found: Vec<Self> = Vec::new();
             for engine in &engines {
@@ -122,6 +130,22 @@ impl Files {
             }
         }
         Vec::new()
+    }
+
+    /// An engine among the modules that is for another machine, in words: an emulator may have mapped it, and what it runs
+    /// is no code of this machine's.
+    pub fn foreign_engine(descriptions: &[Description], modules: &[Rc<Module>]) -> Option<String> {
+        let foreign = modules.iter().filter(|m| !is_of_this_machine(m)).find(|m| {
+            let mut conditions = descriptions.iter().filter_map(|d| d.catalogue.condition.as_ref());
+            conditions.any(|condition| condition.holds(&|symbol| m.defines(symbol)))
+        })?;
+        Some(format!(
+            "{} is one for {} machines, and this machine is {}: it cannot run here but in an emulator, whose code is not the \
+             engine's",
+            foreign.file_name(),
+            foreign.arch().name(),
+            std::env::consts::ARCH
+        ))
     }
 
     /// What belongs to one engine is none of another's, wherever it exports the same functions; what belongs to none goes
@@ -192,4 +216,8 @@ impl Files {
         let near = near.iter().filter_map(move |m| Some((m, m.function(symbol)?)));
         near.chain(far.iter().filter_map(move |m| Some((m, m.exported_function(symbol)?))))
     }
+}
+
+fn is_of_this_machine(module: &Module) -> bool {
+    Arch::of_this_machine() == Some(module.arch())
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use profinfer_compiler::plan::Plan;
@@ -110,14 +111,8 @@ impl Instance {
         let events = maps.get(&MapId::Events).map(RingBuffer::new).transpose()?;
         let ranges = maps.contains_key(&MapId::Ranges).then(Ranges::default);
         let stacks = maps.contains_key(&MapId::Stacks).then(Stacks::default);
-        let load = |programs: &[Program]| {
-            programs
-                .iter()
-                .map(|p| Ok((p.site.clone(), load(p, &maps, kernel)?)))
-                .collect::<Result<Vec<_>, KernelError>>()
-        };
-        let programs = load(&object.programs)?;
-        let checks = load(&object.checks)?;
+        let mut programs = load_all(object.programs.iter().chain(&object.checks), &maps, kernel)?;
+        let checks = programs.split_off(object.programs.len());
         let switches = match &object.switches {
             Some(code) => {
                 let insns = link_maps(code, |id| maps.get(id).map(Map::fd));
@@ -425,6 +420,38 @@ fn create(spec: &MapSpec, kernel: &dyn Kernel) -> Result<Map, KernelError> {
         MapKind::LruHash => kernel::MapSpec::lru_hash(name, spec.key_size, spec.value_size, spec.max_entries),
     };
     kernel.create_map(&made)
+}
+
+/// Loads programs, on all CPUs at once: what takes time is the verifier, and it takes one program as if it were alone.
+///
+/// # Errors
+/// The kernel refuses one of them; the first of those.
+fn load_all<'p>(
+    programs: impl Iterator<Item = &'p Program>,
+    maps: &HashMap<MapId, Map>,
+    kernel: &dyn Kernel,
+) -> Result<Vec<(SiteSpec, kernel::Program)>, KernelError> {
+    let programs: Vec<&Program> = programs.collect();
+    // The longest first, so that none is left alone at the end.
+    let mut order: Vec<usize> = (0..programs.len()).collect();
+    order.sort_by_key(|at| std::cmp::Reverse(programs[*at].code.insns.len()));
+    let next = AtomicUsize::new(0);
+    let some = || {
+        let mine = std::iter::from_fn(|| order.get(next.fetch_add(1, Ordering::Relaxed)));
+        mine.map(|at| (*at, load(programs[*at], maps, kernel))).collect::<Vec<_>>()
+    };
+    let others = std::thread::available_parallelism().map_or(1, usize::from).min(programs.len()).saturating_sub(1);
+    let mut loaded = std::thread::scope(|scope| {
+        let others: Vec<_> =
+            (0..others).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, some).ok()).collect();
+        let mut loaded = some();
+        for other in others {
+            loaded.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        loaded
+    });
+    loaded.sort_by_key(|(at, _)| *at);
+    loaded.into_iter().map(|(at, program)| Ok((programs[at].site.clone(), program?))).collect()
 }
 
 /// Fills in the maps and loads a program.

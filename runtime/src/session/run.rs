@@ -25,7 +25,7 @@ use super::SessionError;
 use super::check::{Checked, check};
 use super::counters::Counters;
 use super::events::Events;
-use super::files::Modules;
+use super::files::{Files, Modules};
 use super::instance::Instance;
 use super::names::Names;
 use super::stream::Streams;
@@ -490,14 +490,14 @@ impl<'r> Run<'r> {
     fn no_engine(&self, index: usize) -> SessionError {
         let process = &self.observed[index].process;
         let names: Vec<&str> = self.descriptions.iter().map(|d| d.catalogue.description.as_str()).collect();
-        SessionError::NoEngine {
-            pid: process.pid(),
-            comm: process.comm().to_owned(),
-            why: format!(
+        let foreign = self.modules.known(process).and_then(|all| Files::foreign_engine(self.descriptions, &all));
+        let why = foreign.unwrap_or_else(|| {
+            format!(
                 "none of its files exports what is known of {} (use --wait if it is loaded later)",
                 names.join(", ")
-            ),
-        }
+            )
+        });
+        SessionError::NoEngine { pid: process.pid(), comm: process.comm().to_owned(), why }
     }
 
     fn check(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {

@@ -90,6 +90,10 @@ impl Target {
                 enums.insert(point.name.clone(), words.collect());
             }
         }
+        // What lies behind calls is looked for once for all points: it takes going over all code.
+        let followed = plan.points.iter().filter(|p| p.used).flat_map(|p| &p.stops).filter(|s| s.at == Edge::Behind);
+        let called: Vec<&str> = followed.filter_map(|stop| first_there(&files, &stop.symbols)).collect();
+        files.near().iter().for_each(|module| module.look_for_calls(&called));
         // A start of which no end could be seen is as good as none.
         let is_lost = |p: &Point, start: &Start| {
             p.used
@@ -239,14 +243,19 @@ fn goes_on(files: &Files, point: &Point, start: &Start) -> bool {
         })
 }
 
+/// The first of these functions that any of the files has.
+fn first_there<'s>(files: &Files, symbols: &'s [String]) -> Option<&'s str> {
+    symbols.iter().map(String::as_str).find(|symbol| files.functions(symbol).next().is_some())
+}
+
 /// The instructions behind the calls of the first of these functions that any of the engine's files has.
 fn find_behind_calls(files: &Files, symbols: &[String]) -> Result<Vec<Found>, SessionError> {
-    let Some(symbol) = symbols.iter().find(|s| files.functions(s).next().is_some()) else { return Ok(Vec::new()) };
+    let Some(symbol) = first_there(files, symbols) else { return Ok(Vec::new()) };
     let mut found = Vec::new();
     for module in files.near() {
         let sites = module.sites_behind_calls(symbol).map_err(no_site(symbol, module))?;
         if !sites.is_empty() {
-            found.push(Found { symbol: symbol.clone(), module: Rc::clone(module), sites, number: None });
+            found.push(Found { symbol: symbol.to_owned(), module: Rc::clone(module), sites, number: None });
         }
     }
     Ok(found)

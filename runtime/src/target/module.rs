@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::Mmap;
 use object::LittleEndian as LE;
@@ -18,6 +18,7 @@ use object::elf::{
 };
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 
+use super::callers::Callers;
 use super::eh_frame::EhFrame;
 use super::maps::{FileIdentity, Mapping};
 use super::site::{self, Site, SiteError};
@@ -27,6 +28,10 @@ use super::{Process, TargetError};
 /// `STB_GNU_UNIQUE`, which `object` does not name.
 const STB_GNU_UNIQUE: u8 = 10;
 
+/// Bytes that the kernel maps around one that is read, if it has them at hand (`fault_around_bytes`); a multiple of all sizes
+/// of a page.
+const AROUND: usize = 64 << 10;
+
 /// What kind of processor a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arch {
@@ -34,6 +39,27 @@ pub enum Arch {
     X86_64,
     /// 64-bit Arm.
     Aarch64,
+}
+
+impl Arch {
+    /// That of this machine, if it is one of them.
+    #[must_use]
+    pub fn of_this_machine() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// As the system calls it: `x86_64`, `aarch64`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
 }
 
 /// A function of a module.
@@ -64,6 +90,7 @@ pub struct Module {
     cet: bool,
     dynamic_names: OnceLock<NameIndex>,
     full_names: OnceLock<NameIndex>,
+    callers: Mutex<Callers>,
 }
 
 impl Module {
@@ -142,6 +169,7 @@ impl Module {
             data,
             dynamic_names: OnceLock::new(),
             full_names: OnceLock::new(),
+            callers: Mutex::default(),
         })
     }
 
@@ -400,6 +428,37 @@ impl Module {
         &self.data
     }
 
+    /// What was found of the callers of functions.
+    pub(super) fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the pages of these bytes of the file back, and what the kernel has mapped around them; they come again when they
+    /// are read. So going over much of a large file does not keep all of it in our memory.
+    pub(super) fn give_back(&self, bytes: &[u8]) {
+        let of = bytes.as_ptr().addr().wrapping_sub(self.data.as_ptr().addr());
+        let end = (of + bytes.len()).next_multiple_of(AROUND).min(self.data.len());
+        let start = of / AROUND * AROUND;
+        if start >= end {
+            return;
+        }
+        // SAFETY: the range lies within our own private, read-only mapping of the file. Its pages were never written to, so
+        // what is read there next comes from the file as before.
+        let _advice =
+            unsafe { self.data.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, end - start) };
+    }
+
+    /// [`give_back`](Self::give_back) for a symbol table and its names.
+    fn give_back_table(&self, kind: u32) {
+        let sections = self.sections();
+        for section in sections.iter().filter(|section| section.sh_type(LE) == kind) {
+            let names = sections.section(section.link(LE)).into_iter();
+            for section in names.chain([section]) {
+                self.give_back(section.data(LE, &*self.data).unwrap_or_default());
+            }
+        }
+    }
+
     /// The file's header; it was parsed before, so this does not fail.
     pub(super) fn header(&self) -> Option<&FileHeader64<LE>> {
         FileHeader64::<LE>::parse(&*self.data).ok()
@@ -432,7 +491,12 @@ impl Module {
 
     fn full(&self, name: &str) -> Vec<&Sym64<LE>> {
         let Some(table) = self.table(SHT_SYMTAB) else { return Vec::new() };
-        self.full_names.get_or_init(|| NameIndex::new(&table)).find(&table, name).collect()
+        let index = self.full_names.get_or_init(|| {
+            let index = NameIndex::new(&table);
+            self.give_back_table(SHT_SYMTAB);
+            index
+        });
+        index.find(&table, name).collect()
     }
 
     fn is_code(&self, symbol: &Sym64<LE>) -> bool {

@@ -1,20 +1,57 @@
-//! Sites in 64-bit Arm code: the entry itself, and every return and jump out.
+//! Sites in 64-bit Arm code.
+//!
+//! Kernels do what branches, `adr`, `adrp` and (since Linux 6.13) `nop` do, and step the rest. A push is stepped as well, so
+//! the cheap place is farther on than on x86-64.
 
+mod insn;
+
+use self::insn::{Class, Flow, Insn, insns};
 use super::{CostClass, Site, SiteError};
 
-pub(super) fn entry_site(code: &[u8], vaddr: u64) -> Result<Site, SiteError> {
-    let word = *words(code).first().ok_or(SiteError::NoCode { vaddr })?;
-    let instruction = describe(word, vaddr);
-    if is_refused(word) {
-        let reason = "exclusive loads and stores cannot be stepped";
-        return Err(SiteError::Refused { vaddr, instruction, reason });
-    }
-    let why = "the entry".to_owned();
-    Ok(site(vaddr, 0, word, why))
+/// How many instructions past the entry are looked at: farther on, "the entry" would no longer be true in time either.
+const MAX_WALK: usize = 64;
+
+/// How many instructions before an indirect jump may compute its target.
+const MAX_LOOK_BACK: usize = 16;
+
+/// One instruction that can be the site of an entry.
+#[derive(Debug)]
+struct Step {
+    insn: Insn,
+    class: Class,
+    /// The stack pointer is as it was at the entry.
+    stack_intact: bool,
+}
+
+pub(super) fn entry_site(code: &[u8], vaddr: u64, args_used: u8) -> Result<Site, SiteError> {
+    let all = insns(code, vaddr);
+    let first = *all.first().ok_or(SiteError::NoCode { vaddr })?;
+    let walk = straight_line(&all, vaddr, args_used);
+    let simulated = walk.iter().find(|step| matches!(step.class, Class::Simulated(_)));
+    let stepped = || walk.iter().find(|step| step.class == Class::Stepped);
+    let Some(step) = simulated.or_else(stepped) else {
+        let reason = match first.class() {
+            Class::Refused(reason) => reason,
+            _ => "it cannot be reached",
+        };
+        return Err(SiteError::Refused { vaddr, instruction: first.text(), reason });
+    };
+    let at = step.insn.at - vaddr;
+    let (cost, why) = match (step.class, at) {
+        (Class::Simulated(cost), 0) => (cost, "the entry, which the kernel emulates".to_owned()),
+        (Class::Simulated(cost), _) => {
+            (cost, format!("the first instruction that the kernel emulates, {at} bytes past the entry"))
+        }
+        (_, 0) => {
+            (CostClass::Step, "the entry: nothing that the kernel emulates can be reached with all intact".to_owned())
+        }
+        _ => (CostClass::Step, format!("the first instruction that the kernel accepts, {at} bytes past the entry")),
+    };
+    Ok(site(step.insn, vaddr, cost, step.stack_intact, why))
 }
 
 pub(super) fn return_sites(code: &[u8], vaddr: u64, cold: Option<(&[u8], u64)>) -> Result<Vec<Site>, SiteError> {
-    if words(code).is_empty() {
+    if code.len() < 4 {
         return Err(SiteError::NoCode { vaddr });
     }
     let parts = [Some((code, vaddr)), cold];
@@ -22,133 +59,111 @@ pub(super) fn return_sites(code: &[u8], vaddr: u64, cold: Option<(&[u8], u64)>) 
         |target: u64| parts.iter().flatten().any(|(code, start)| (*start..start + code.len() as u64).contains(&target));
     let mut sites = Vec::new();
     for (code, start) in parts.into_iter().flatten() {
-        for (word, at) in words(code).into_iter().zip((start..).step_by(4)) {
-            let why = if is_return(word) {
-                "returns"
-            } else if jump_target(word, at).is_some_and(|target| !inside(target)) {
-                "jumps to another function"
-            } else {
-                continue;
+        let all = insns(code, start);
+        for (number, insn) in all.iter().enumerate() {
+            let refused = |reason| {
+                let (vaddr, instruction) = (insn.at, insn.text());
+                Err(SiteError::Refused { vaddr, instruction, reason })
             };
-            let goes_on = !is_return(word);
-            sites.push(Site { goes_on, ..site(at, at.wrapping_sub(vaddr), word, why.to_owned()) });
+            let why = match insn.flow() {
+                Flow::Return => "returns",
+                Flow::Jump(target) if !inside(target) => "jumps to another function",
+                Flow::JumpRegister(register) if !is_table_jump(&all, number, register) => {
+                    "jumps to a function that it computed"
+                }
+                Flow::Branch(target) if !inside(target) => {
+                    return refused("it leaves the function only if its condition holds, which is not looked at here");
+                }
+                _ => continue,
+            };
+            let cost = match insn.class() {
+                Class::Simulated(cost) => cost,
+                Class::Stepped => CostClass::Step,
+                Class::Refused(reason) => return refused(reason),
+            };
+            let goes_on = insn.flow() != Flow::Return;
+            sites.push(Site { goes_on, ..site(*insn, vaddr, cost, false, why.to_owned()) });
         }
     }
     sites.sort_by_key(|site| site.vaddr);
     Ok(sites)
 }
 
-/// Where the plain jumps go that leave this code.
+/// Where the direct jumps go that leave this code.
 pub(super) fn outward_jumps(code: &[u8], vaddr: u64) -> Vec<u64> {
     let inside = vaddr..vaddr + code.len() as u64;
-    let targets = words(code).into_iter().zip((vaddr..).step_by(4)).filter_map(|(word, at)| jump_target(word, at));
-    targets.filter(|target| !inside.contains(target)).collect()
+    let target = |insn: Insn| match insn.flow() {
+        Flow::Jump(target) | Flow::Branch(target) => Some(target),
+        _ => None,
+    };
+    insns(code, vaddr).into_iter().filter_map(target).filter(|target| !inside.contains(target)).collect()
 }
 
-fn site(vaddr: u64, at: u64, word: u32, why: String) -> Site {
-    let instruction = describe(word, vaddr);
+/// The instructions that are executed exactly once in every call, from the entry on, with all used arguments intact. Not
+/// empty if there is any instruction.
+fn straight_line(all: &[Insn], vaddr: u64, args_used: u8) -> Vec<Step> {
+    let landing = first_landing(all, vaddr);
+    let mut walk = Vec::new();
+    let mut stack_intact = true;
+    let mut last_growth = 0;
+    for (number, insn) in all.iter().take(MAX_WALK).enumerate() {
+        if number > 0 && insn.at >= landing {
+            break;
+        }
+        walk.push(Step { insn: *insn, class: insn.class(), stack_intact });
+        if insn.grows_stack() {
+            last_growth = number;
+        }
+        // Where it is not known what is overwritten, all may be; and behind an exclusive load a probe would never let the
+        // store succeed.
+        let Some(writes) = insn.writes().filter(|_| !insn.begins_exclusive()) else { break };
+        stack_intact &= !writes.sp;
+        if writes.registers & u32::from(args_used) != 0 || insn.flow() != Flow::Next {
+            break;
+        }
+    }
+    if all.iter().any(|insn| matches!(insn.flow(), Flow::JumpRegister(_))) {
+        walk.truncate(last_growth + 1);
+    }
+    walk
+}
+
+/// The lowest address past the entry that a branch of this code goes to.
+fn first_landing(all: &[Insn], vaddr: u64) -> u64 {
+    let target = |insn: &Insn| match insn.flow() {
+        Flow::Jump(target) | Flow::Branch(target) | Flow::Call(target) => Some(target),
+        _ => None,
+    };
+    all.iter().filter_map(target).filter(|target| *target > vaddr).min().unwrap_or(u64::MAX)
+}
+
+/// The jump with this number goes through a table of this function (`switch`, computed `goto`): compilers add an offset that
+/// they load from a table to an address. A pointer that is loaded by index is a place in this function where its frame is still
+/// there, and else another function, as any other pointer is.
+fn is_table_jump(all: &[Insn], number: usize, register: u32) -> bool {
+    let window = &all[number.saturating_sub(MAX_LOOK_BACK)..number];
+    let start = window.iter().rposition(|insn| !matches!(insn.flow(), Flow::Next | Flow::Branch(_)));
+    let before = &window[start.map_or(0, |start| start + 1)..];
+    let writes = |insn: &&Insn| insn.writes().is_none_or(|w| w.registers >> register & 1 == 1);
+    let Some(computes) = before.iter().rfind(writes) else { return false };
+    let has_frame = || all.iter().any(|insn| insn.grows_stack());
+    let given_up = || before.iter().any(|insn| insn.writes().is_some_and(|w| w.sp) && !insn.grows_stack());
+    computes.adds_registers() || computes.loads_by_index() && has_frame() && !given_up()
+}
+
+fn site(insn: Insn, vaddr: u64, cost: CostClass, stack_intact: bool, why: String) -> Site {
     Site {
-        vaddr,
-        at,
+        vaddr: insn.at,
+        at: insn.at.wrapping_sub(vaddr),
         file_offset: 0,
-        instruction,
-        cost: cost(word),
-        stack_intact: at == 0,
+        instruction: insn.text(),
+        cost,
+        stack_intact,
         taken_if: None,
         goes_on: false,
         why,
     }
 }
 
-fn words(code: &[u8]) -> Vec<u32> {
-    code.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
-}
-
-/// `ret`, `ret xN`, `retaa`, `retab`.
-fn is_return(word: u32) -> bool {
-    word & 0xffff_fc1f == 0xd65f_0000 || matches!(word, 0xd65f_0bff | 0xd65f_0fff)
-}
-
-/// Where a plain `b` goes.
-fn jump_target(word: u32, at: u64) -> Option<u64> {
-    let distance = ((word << 6).cast_signed() >> 6) * 4;
-    (word >> 26 == 0b00_0101).then(|| at.wrapping_add_signed(i64::from(distance)))
-}
-
-/// Loads and stores exclusive (`ldxr`, `stxr` and their like).
-fn is_refused(word: u32) -> bool {
-    word & 0x3f00_0000 == 0x0800_0000 && word & 0x0080_0000 == 0
-}
-
-/// The kernel simulates a nop and everything that reads or writes the program counter, and steps the rest.
-fn cost(word: u32) -> CostClass {
-    let branch = is_return(word)
-        || matches!(word >> 26, 0b00_0101 | 0b10_0101)                // b, bl
-        || word & 0x7c00_0000 == 0x3400_0000                          // cbz, cbnz, tbz, tbnz
-        || word & 0xff00_0010 == 0x5400_0000                          // b.cond
-        || matches!(word & 0xffff_fc1f, 0xd61f_0000 | 0xd63f_0000); // br, blr
-    match word {
-        0xd503_201f => CostClass::Nop,
-        _ if branch => CostClass::Branch,
-        _ => CostClass::Step,
-    }
-}
-
-fn describe(word: u32, at: u64) -> String {
-    match (word, jump_target(word, at)) {
-        (0xd503_201f, _) => "nop".to_owned(),
-        (0xd503_245f, _) => "bti c".to_owned(),
-        (0xd503_233f, _) => "paciasp".to_owned(),
-        (0xd65f_03c0, _) => "ret".to_owned(),
-        (_, Some(target)) => format!("b {target:#x}"),
-        _ if is_return(word) => format!("ret (.inst {word:#010x})"),
-        _ => format!(".inst {word:#010x}"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const STP: u32 = 0xa9bf_7bfd; // stp x29, x30, [sp, #-16]!
-    const RET: u32 = 0xd65f_03c0;
-
-    fn bytes(words: &[u32]) -> Vec<u8> {
-        words.iter().flat_map(|word| word.to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn the_entry_is_the_site() {
-        let site = entry_site(&bytes(&[0xd503_233f, STP, RET]), 0x1000).unwrap();
-        assert_eq!((site.vaddr, site.at, site.instruction.as_str()), (0x1000, 0, "paciasp"));
-        assert_eq!(site.cost, CostClass::Step);
-        assert_eq!(entry_site(&bytes(&[0xd503_201f]), 0).unwrap().cost, CostClass::Nop);
-    }
-
-    #[test]
-    fn an_exclusive_load_is_refused() {
-        let ldaxr_w0_x1 = 0x885f_fc20;
-        assert!(matches!(entry_site(&bytes(&[ldaxr_w0_x1]), 0), Err(SiteError::Refused { .. })));
-        assert!(entry_site(&bytes(&[0xf940_0000]), 0).is_ok(), "ldr x0, [x0]");
-        assert_eq!(entry_site(&[1, 2], 7), Err(SiteError::NoCode { vaddr: 7 }));
-    }
-
-    #[test]
-    fn returns_and_jumps_out() {
-        let inside = 0x1400_0002; // b .+8
-        let before = 0x17ff_ffff; // b .-4
-        let code = bytes(&[inside, RET, before, 0xd65f_0200, 0x1400_0010, 0xd503_201f]);
-        let sites = return_sites(&code, 0x1000, None).unwrap();
-        let found: Vec<_> = sites.iter().map(|site| (site.at, site.instruction.as_str())).collect();
-        assert_eq!(found, [(4, "ret"), (12, "ret (.inst 0xd65f0200)"), (16, "b 0x1050")]);
-        assert!(sites.iter().all(|site| site.cost == CostClass::Branch));
-    }
-
-    #[test]
-    fn the_cold_part_is_inside() {
-        let hot = bytes(&[0x1400_0400, RET]); // b .+0x1000
-        let cold = bytes(&[0x17ff_fc01, RET]); // b .-0xffc
-        let at: Vec<_> = return_sites(&hot, 0x1000, Some((&cold, 0x2000))).unwrap().iter().map(|s| s.vaddr).collect();
-        assert_eq!(at, [0x1004, 0x2004]);
-    }
-}
+mod tests;

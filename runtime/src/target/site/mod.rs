@@ -55,6 +55,8 @@ pub enum CostClass {
     Push,
     /// A direct jump or call, emulated.
     Branch,
+    /// An address computed from where the instruction stands (`adr`, `adrp` of 64-bit Arm), emulated.
+    Address,
     /// Anything else: executed out of line in single-step mode, which is a second trap.
     Step,
 }
@@ -69,6 +71,7 @@ impl CostClass {
             Self::Nop => (400, "about 0.4 µs (nop, emulated)"),
             Self::Push => (404, "about 0.4 µs (push, emulated)"),
             Self::Branch => (440, "about 0.4 µs (jump or call, emulated)"),
+            Self::Address => (440, "about 0.4 µs (address, emulated)"),
             Self::Step => (4200, "about 4 µs (single-stepped)"),
         }
     }
@@ -81,6 +84,7 @@ impl fmt::Display for CostClass {
             Self::Nop => "nop",
             Self::Push => "push",
             Self::Branch => "branch",
+            Self::Address => "address",
             Self::Step => "single step",
         })
     }
@@ -153,7 +157,7 @@ pub enum SiteError {
 pub fn entry_site(arch: Arch, code: &[u8], vaddr: u64, args_used: u8) -> Result<Site, SiteError> {
     match arch {
         Arch::X86_64 => x86::entry_site(code, vaddr, args_used),
-        Arch::Aarch64 => aarch64::entry_site(code, vaddr),
+        Arch::Aarch64 => aarch64::entry_site(code, vaddr, args_used),
     }
 }
 
