@@ -25,6 +25,7 @@ pub mod program;
 pub mod rights;
 mod ring;
 mod sys;
+mod toll;
 mod tracefs;
 mod trials;
 mod words;
@@ -46,6 +47,7 @@ pub use meter::{CountedEvent, Meter, Reading};
 pub use program::{AttachType, LICENSE, Program, ProgramInfo, ProgramSpec, ProgramType, Stats};
 pub use rights::Rights;
 pub use ring::RingBuffer;
+pub use toll::{Toll, process_cpu_ns};
 pub use tracefs::{Tracefs, TracefsSource};
 
 #[cfg(test)]

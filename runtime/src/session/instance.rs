@@ -14,6 +14,7 @@ use profinfer_ebpf::target::cookie;
 use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 
 use super::SessionError;
+use super::cost::Runs;
 use super::counters::Counters;
 use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
 use super::ranges::Ranges;
@@ -23,7 +24,7 @@ use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
     Update,
 };
-use crate::target::{FileIdentity, Module, Process};
+use crate::target::{CostClass, FileIdentity, Module, Process};
 
 /// Events that can wait in the ring: the smallest take 32 bytes of it.
 const MOST_WAITING: u32 = RING_BYTES / 32;
@@ -48,6 +49,8 @@ pub struct Instance {
     events: Option<RingBuffer>,
     programs: Vec<(SiteSpec, kernel::Program)>,
     checks: Vec<(SiteSpec, kernel::Program)>,
+    /// The dearest instruction that each of the programs is attached to.
+    classes: Vec<Option<CostClass>>,
     /// Links by process.
     links: HashMap<u32, Vec<Link>>,
     check_links: HashMap<u32, Vec<Link>>,
@@ -58,7 +61,7 @@ pub struct Instance {
     /// Call stacks, where they are wanted.
     stacks: Option<Stacks>,
     /// What keeps what threads count, at every switch between tasks.
-    switches: Option<Link>,
+    switches: Option<(kernel::Program, Link)>,
 }
 
 /// What was attached to a process.
@@ -129,7 +132,8 @@ impl Instance {
                     license: LICENSE,
                 })?;
                 // From here on every switch is seen: no thread counts yet.
-                Some(kernel.raw_tracepoint(&program, "sched_switch")?)
+                let link = kernel.raw_tracepoint(&program, "sched_switch")?;
+                Some((program, link))
             }
             None => None,
         };
@@ -143,6 +147,7 @@ impl Instance {
             specs,
             counters,
             events,
+            classes: vec![None; programs.len()],
             programs,
             checks,
             links: HashMap::new(),
@@ -167,8 +172,10 @@ impl Instance {
                 self.kernel_links.push(attach_to_kernel(spec, program, kernel)?);
             }
         }
-        for (spec, program) in self.programs.iter().rev().filter(|(spec, _)| !spec.kernel) {
+        for (n, (spec, program)) in self.programs.iter().enumerate().rev().filter(|(_, (spec, _))| !spec.kernel) {
             let found = target.find(spec)?;
+            let dearest = found.iter().flat_map(|f| &f.sites).map(|site| site.cost).max();
+            self.classes[n] = self.classes[n].max(dearest);
             attach_all(&mut links, program, &found, pid, kernel)?;
             attached.found.push((spec.clone(), found));
         }
@@ -282,10 +289,25 @@ impl Instance {
     /// Takes all links away.
     pub fn detach_all(&mut self) {
         let links = self.links.drain().chain(self.check_links.drain()).flat_map(|(_, links)| links);
-        let links = links.chain(self.kernel_links.drain(..)).chain(self.switches.take());
+        let links = links.chain(self.kernel_links.drain(..)).chain(self.switches.take().map(|(_, link)| link));
         for thread in close_all(links.collect()) {
             let _done = thread.join();
         }
+    }
+
+    /// What the programs have done so far, as the kernel has counted it while it was asked to.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn runs(&self) -> Result<Vec<Runs>, KernelError> {
+        let own = self.programs.iter().map(|(_, program)| program).zip(self.classes.iter().copied());
+        let others = self.checks.iter().map(|(_, program)| program).chain(self.switches.iter().map(|(p, _)| p));
+        own.chain(others.map(|program| (program, None)))
+            .map(|(program, class)| {
+                let info = program.info()?;
+                Ok(Runs { id: info.id, class, runs: info.run_cnt, ns: info.run_time_ns })
+            })
+            .collect()
     }
 
     /// Takes the links of the layout check away, in the background.

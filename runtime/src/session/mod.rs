@@ -17,6 +17,7 @@
 pub mod caches;
 pub mod calls;
 pub mod check;
+pub mod cost;
 pub mod counters;
 pub mod events;
 pub mod files;

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod attach;
+mod costs;
 mod end;
 mod join;
 mod missing;
@@ -23,6 +24,7 @@ use self::missing::Missing;
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
+use super::cost::CostMeter;
 use super::counters::Counters;
 use super::events::Events;
 use super::files::Modules;
@@ -202,6 +204,8 @@ pub struct Run<'r> {
     ceilings: Ceilings,
     /// Counters of the processor and the kernel.
     counters: Counters,
+    /// What all this costs.
+    cost: CostMeter,
 }
 
 impl<'r> Run<'r> {
@@ -236,6 +240,7 @@ impl<'r> Run<'r> {
             next_tick: now,
             ceilings: if plan.asks_ceilings() { Ceilings::of_this_machine() } else { Ceilings::default() },
             counters: Counters::default(),
+            cost: CostMeter::default(),
         }
     }
 
@@ -297,6 +302,7 @@ impl<'r> Run<'r> {
     ) -> Result<bool, RunError> {
         let launched = matches!(subject, Subject::Command(_));
         self.launched = launched;
+        self.cost.begin();
         if let Subject::Named(names) = &subject {
             self.names = names.clone();
         }
@@ -375,6 +381,7 @@ impl<'r> Run<'r> {
                 Wake::Deadline => reason = Some("duration".to_owned()),
                 Wake::ShowAll => self.show_all(sink)?,
                 Wake::Resized => sink.resized(),
+                Wake::Measure => self.measure_cost()?,
                 Wake::Tick => {
                     self.next_tick = Instant::now() + TICK;
                     self.drain();
@@ -396,8 +403,9 @@ impl<'r> Run<'r> {
                     }
                 }
                 Wake::Exited(i) => {
-                    self.observed[i].alive = false;
                     let pid = self.observed[i].process.pid();
+                    self.cost.read_clocks(&[pid]);
+                    self.observed[i].alive = false;
                     watch.remove(pid)?;
                     self.check(sink)?;
                     // What it computed is in the maps; of many that come and go no links stay.
@@ -438,6 +446,7 @@ impl<'r> Run<'r> {
         // However often something else wakes us.
         let tick = looks.then(|| self.next_tick.min(Instant::now() + TICK));
         let look = self.deserted.map(|_| self.next_look);
+        let measure = self.cost.next();
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -455,6 +464,7 @@ impl<'r> Run<'r> {
             // Before timers: one that is always due must not keep it from its turn.
             () = alarm(tick) => Ok(Wake::Tick),
             () = alarm(look) => Ok(Wake::Deserted),
+            () = alarm(measure) => Ok(Wake::Measure),
             () = alarm(at) => Ok(Wake::Timer(timer)),
         }
     }
@@ -472,6 +482,7 @@ impl<'r> Run<'r> {
 
     /// Opens the gate of everything attached, and says so only then: who waits for the word misses nothing.
     fn count(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
+        self.begin_cost()?;
         for instance in &self.instances {
             if self.launched {
                 instance.set_all_known();

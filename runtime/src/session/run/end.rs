@@ -46,6 +46,7 @@ impl Run<'_> {
                 () = tokio::time::sleep(DRAIN_TICK) => {}
             }
         }
+        self.end_cost();
         let counted = self.started.elapsed();
         self.ended = Some(Instant::now());
         drop(watch);
@@ -95,7 +96,12 @@ impl Run<'_> {
 
     fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
         let at_events = self.done_at_events();
-        let mut end = End { duration_ns: counted.as_nanos() as u64, reason, at_events, ..End::default() };
+        let (cost, no_cost) = match self.cost.cost() {
+            Ok(cost) => (Some(cost), None),
+            Err(why) => (None, Some(why)),
+        };
+        let duration_ns = counted.as_nanos() as u64;
+        let mut end = End { duration_ns, reason, at_events, cost, no_cost, ..End::default() };
         let mut hits = vec![0u64; self.plan.points.len()];
         let mut lose = |cause: &str, n: u64| {
             if n > 0 {

@@ -14,6 +14,8 @@ pub(super) enum Wake {
     Exited(usize),
     Timer(usize),
     Tick,
+    /// Time to look at what the run costs.
+    Measure,
     /// None of the observed processes lives: is it over?
     Deserted,
     Deadline,
