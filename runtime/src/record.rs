@@ -230,9 +230,24 @@ pub struct End {
     pub cost: Option<Cost>,
     /// Why it is not known.
     pub no_cost: Option<String>,
+    /// How the budget was kept, where the run had one.
+    pub kept: Option<Kept>,
     /// What the layout check found: `checked`, `unchecked` if no event came or only the script says what is read, `none` if there
     /// is nothing to check.
     pub layout: String,
+}
+
+/// How a budget was kept: steps were left out.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Kept {
+    /// The share of the processes' time on CPUs that the run might cost.
+    pub max: f64,
+    /// All steps since counting began.
+    pub steps: u64,
+    /// Those that were seen; tables are of them alone.
+    pub seen: u64,
+    /// How often probes were taken away.
+    pub pauses: u64,
 }
 
 /// What a run cost the processes it observed, in the times in which it was measured.

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::tolls::Tolls;
+use super::budget::Spent;
 use crate::kernel::{KernelError, Stats, process_cpu_ns};
 use crate::record::Cost;
 use crate::target::CostClass;
@@ -78,6 +79,8 @@ pub struct CostMeter {
     /// Why there is nothing to tell.
     refused: Option<String>,
     window: Option<Window>,
+    /// The window is as long as the run.
+    sees_all: bool,
     sums: Sums,
     /// What each process has been on a CPU, when it was last asked.
     clocks: HashMap<u32, u64>,
@@ -128,6 +131,26 @@ impl CostMeter {
         self.open_window(seen, FIRST_WINDOW);
     }
 
+    /// Has the kernel count all the time, which is told as part of what traps cost.
+    pub fn see_all(&mut self) {
+        self.sees_all = true;
+    }
+
+    /// Why it cannot be measured.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// What was spent so far, where all is measured.
+    pub fn spent(&mut self, pids: &[u32], seen: &Seen) -> Spent {
+        self.read_clocks(pids);
+        let mut sums = self.sums;
+        if let (Some(window), Some(tolls)) = (&self.window, &self.tolls) {
+            sums.add_all(tolls, &window.before, seen);
+        }
+        Spent { cost_ns: sums.trap_ns + sums.program_ns + sums.counting_ns, cpu_ns: self.all_cpu_ns as f64 }
+    }
+
     /// When to look at it again, if ever.
     pub fn next(&self) -> Option<Instant> {
         self.next
@@ -141,7 +164,7 @@ impl CostMeter {
         }
         let used = self.read_clocks(pids);
         self.next = Some(Instant::now() + if used == 0 { IDLE_LOOK } else { LOOK });
-        self.window.as_ref().is_none_or(|window| window.is_full(self.all_cpu_ns, steps))
+        self.window.as_ref().is_none_or(|window| !self.sees_all && window.is_full(self.all_cpu_ns, steps))
     }
 
     /// Ends the window, or begins one.
@@ -181,14 +204,17 @@ impl CostMeter {
         if let Some(why) = &self.refused {
             return Err(why.clone());
         }
-        let sums = &self.sums;
+        let mut sums = self.sums;
+        if self.sees_all {
+            sums.trap_ns += sums.counting_ns;
+        }
         if sums.cpu_ns == 0 {
             return Err("the observed processes computed nothing".to_owned());
         }
         let of_all = |ns: f64| ns / sums.cpu_ns as f64;
         Ok(Cost {
             share: of_all(sums.trap_ns + sums.program_ns),
-            floor: of_all(sums.trap_ns),
+            floor: of_all(self.sums.trap_ns),
             hits: sums.hits,
             steps: sums.steps,
             trap_ns: sums.trap_ns as u64,
@@ -214,17 +240,22 @@ impl CostMeter {
     fn close_window(&mut self, after: Seen) {
         let (Some(window), Some(tolls)) = (self.window.take(), &self.tolls) else { return };
         self.sums.cpu_ns += self.all_cpu_ns - window.cpu_ns;
-        if let (Some(before), Some(after)) = (window.before.steps, after.steps) {
-            *self.sums.steps.get_or_insert(0) += after.saturating_sub(before);
-        }
-        let before: HashMap<u32, Runs> = window.before.programs.iter().map(|runs| (runs.id, *runs)).collect();
-        for now in &after.programs {
-            self.sums.add(tolls, before.get(&now.id), now);
-        }
+        self.sums.add_all(tolls, &window.before, &after);
     }
 }
 
 impl Sums {
+    /// Adds what was done between two moments.
+    fn add_all(&mut self, tolls: &Tolls, before: &Seen, after: &Seen) {
+        if let (Some(before), Some(after)) = (before.steps, after.steps) {
+            *self.steps.get_or_insert(0) += after.saturating_sub(before);
+        }
+        let before: HashMap<u32, Runs> = before.programs.iter().map(|runs| (runs.id, *runs)).collect();
+        for now in &after.programs {
+            self.add(tolls, before.get(&now.id), now);
+        }
+    }
+
     /// Adds what a program has done since.
     fn add(&mut self, tolls: &Tolls, before: Option<&Runs>, now: &Runs) {
         let runs = now.runs.saturating_sub(before.map_or(0, |b| b.runs));

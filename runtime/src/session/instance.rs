@@ -1,5 +1,7 @@
 //! Maps and programs of one plan on one engine build, and the links to the processes that run it.
 
+mod pause;
+
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
@@ -54,6 +56,12 @@ pub struct Instance {
     /// Links by process.
     links: HashMap<u32, Vec<Link>>,
     check_links: HashMap<u32, Vec<Link>>,
+    /// What was found in each process.
+    found: HashMap<u32, FoundIn>,
+    /// The layout check is over.
+    checks_ended: bool,
+    /// Links have been taken away for a while.
+    paused: bool,
     /// Links to events of the kernel, which are those of all processes.
     kernel_links: Vec<Link>,
     /// What lies in the memory of processes, where that is wanted.
@@ -62,6 +70,13 @@ pub struct Instance {
     stacks: Option<Stacks>,
     /// What keeps what threads count, at every switch between tasks.
     switches: Option<(kernel::Program, Link)>,
+}
+
+/// What was found in a process, program by program.
+#[derive(Debug)]
+struct FoundIn {
+    programs: Vec<Vec<Found>>,
+    checks: Vec<Vec<Found>>,
 }
 
 /// What was attached to a process.
@@ -152,6 +167,9 @@ impl Instance {
             checks,
             links: HashMap::new(),
             check_links: HashMap::new(),
+            found: HashMap::new(),
+            checks_ended: false,
+            paused: false,
             kernel_links: Vec::new(),
             ranges,
             stacks,
@@ -165,28 +183,33 @@ impl Instance {
     /// A function cannot be probed, or the kernel refuses a link.
     pub fn attach(&mut self, pid: u32, target: &Target, kernel: &dyn Kernel) -> Result<Attached, SessionError> {
         let mut attached = Attached::default();
-        let mut links = Vec::new();
         // The innermost stops first, the outermost starts last: no start is without its stop.
         if self.kernel_links.is_empty() {
             for (spec, program) in self.programs.iter().filter(|(spec, _)| spec.kernel) {
                 self.kernel_links.push(attach_to_kernel(spec, program, kernel)?);
             }
         }
-        for (n, (spec, program)) in self.programs.iter().enumerate().rev().filter(|(_, (spec, _))| !spec.kernel) {
+        let mut found_in = FoundIn { programs: Vec::new(), checks: Vec::new() };
+        for (n, (spec, _)) in self.programs.iter().enumerate() {
             let found = target.find(spec)?;
             let dearest = found.iter().flat_map(|f| &f.sites).map(|site| site.cost).max();
             self.classes[n] = self.classes[n].max(dearest);
-            attach_all(&mut links, program, &found, pid, kernel)?;
-            attached.found.push((spec.clone(), found));
+            if !spec.kernel {
+                attached.found.push((spec.clone(), found.clone()));
+            }
+            found_in.programs.push(found);
         }
-        let mut check_links = Vec::new();
-        for (spec, program) in &self.checks {
-            attach_all(&mut check_links, program, &target.find(spec)?, pid, kernel)?;
+        for (spec, _) in &self.checks {
+            found_in.checks.push(target.find(spec)?);
         }
-        self.links.insert(pid, links);
-        self.check_links.insert(pid, check_links);
-        attached.found.reverse();
+        self.found.insert(pid, found_in);
+        self.attach_found(pid, kernel)?;
         Ok(attached)
+    }
+
+    /// Whether links are taken away for a while: then nothing is attached to processes that come.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// Tells the events that were sent since it was last asked, in order: all that are there now, and some of those that come
@@ -282,6 +305,7 @@ impl Instance {
         if let Some(ranges) = &mut self.ranges {
             ranges.forget(pid);
         }
+        self.found.remove(&pid);
         let links = self.links.remove(&pid).into_iter().chain(self.check_links.remove(&pid)).flatten();
         let _in_background = close_all(links.collect());
     }
@@ -312,6 +336,7 @@ impl Instance {
 
     /// Takes the links of the layout check away, in the background.
     pub fn end_checks(&mut self) {
+        self.checks_ended = true;
         let _in_background = close_all(self.check_links.drain().flat_map(|(_, links)| links).collect());
     }
 

@@ -144,6 +144,9 @@ fn end_fields<M: SerializeMap>(end: &End, map: &mut M) -> Result<(), M::Error> {
     if let Some(cost) = &end.cost {
         map.serialize_entry("cost", cost)?;
     }
+    if let Some(kept) = &end.kept {
+        map.serialize_entry("budget", kept)?;
+    }
     if let Some(why) = &end.no_cost {
         map.serialize_entry("no_cost", why)?;
     }

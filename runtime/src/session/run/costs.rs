@@ -2,20 +2,24 @@
 
 use profinfer_ebpf::layout::PointCounter;
 
-use super::Run;
+use super::{Run, RunError};
 use crate::kernel::KernelError;
+use crate::session::SessionError;
 use crate::session::cost::Seen;
 use crate::session::instance::Instance;
 
 impl Run<'_> {
     /// Counting is about to begin.
-    pub(super) fn begin_cost(&mut self) -> Result<(), KernelError> {
+    pub(super) fn begin_cost(&mut self) -> Result<(), RunError> {
         if self.instances.is_empty() {
             return Ok(());
         }
         let (seen, pids) = (self.seen()?, self.living());
         self.cost.open(seen, &pids);
-        Ok(())
+        match self.cost.refused() {
+            Some(why) if self.keeping.is_some() => Err(SessionError::NoCost { why: why.to_owned() }.into()),
+            _ => Ok(()),
+        }
     }
 
     /// It is time to look.
@@ -36,16 +40,19 @@ impl Run<'_> {
     }
 
     /// What the programs have done so far.
-    fn seen(&self) -> Result<Seen, KernelError> {
+    pub(super) fn seen(&self) -> Result<Seen, KernelError> {
         let mut seen = Seen { steps: self.steps(), ..Seen::default() };
         for instance in &self.instances {
             seen.programs.extend(instance.runs()?);
+        }
+        if let Some(all) = &self.all_steps {
+            seen.programs.extend(all.runs()?);
         }
         Ok(seen)
     }
 
     /// Steps that have ended, if the script sees steps.
-    fn steps(&self) -> Option<u64> {
+    pub(super) fn steps(&self) -> Option<u64> {
         let id = self.plan.points.iter().position(|p| p.used && p.step)?;
         let has = |i: &&Instance| i.facts.has(id);
         let mut of = self.instances.iter().filter(has).map(|i| i.point_counter(id, PointCounter::Events)).peekable();
@@ -54,7 +61,7 @@ impl Run<'_> {
     }
 
     /// The processes that still are there.
-    fn living(&self) -> Vec<u32> {
+    pub(super) fn living(&self) -> Vec<u32> {
         self.observed.iter().filter(|o| o.alive).map(|o| o.process.pid()).collect()
     }
 }

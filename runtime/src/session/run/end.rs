@@ -33,6 +33,9 @@ impl Run<'_> {
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
+        if let Some(all) = &self.all_steps {
+            all.finish();
+        }
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
             && self.instances.iter().any(|i| i.active() > 0)
@@ -53,6 +56,9 @@ impl Run<'_> {
         self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
+        if let Some(all) = &mut self.all_steps {
+            all.detach_all();
+        }
         self.drain();
         // Whether one of them is an `exit` makes no difference any more.
         self.happen(Duration::ZERO, sink)?;
@@ -101,7 +107,8 @@ impl Run<'_> {
             Err(why) => (None, Some(why)),
         };
         let duration_ns = counted.as_nanos() as u64;
-        let mut end = End { duration_ns, reason, at_events, cost, no_cost, ..End::default() };
+        let mut end = End { duration_ns, reason, at_events, cost, no_cost, kept: self.kept(), ..End::default() };
+        end.open = self.keeping.as_ref().map_or(0, |keeping| keeping.cut);
         let mut hits = vec![0u64; self.plan.points.len()];
         let mut lose = |cause: &str, n: u64| {
             if n > 0 {

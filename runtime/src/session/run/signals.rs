@@ -16,6 +16,8 @@ pub(super) enum Wake {
     Tick,
     /// Time to look at what the run costs.
     Measure,
+    /// Time to look at the budget.
+    Budget,
     /// None of the observed processes lives: is it over?
     Deserted,
     Deadline,
