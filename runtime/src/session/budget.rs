@@ -107,3 +107,31 @@ impl Budget {
         spent.cost_ns + self.last.cost_ns / NEARLY <= self.most * (spent.cpu_ns + self.last.cpu_ns)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spent(cost: u32, cpu: u32) -> Spent {
+        Spent { cost_ns: f64::from(cost), cpu_ns: f64::from(cpu) }
+    }
+
+    /// At 2 %, where hits cost 10 %: what 100 ns of the processes' time have cost is paid back by 400 more and some; and as much
+    /// again has to be there for the next time.
+    #[test]
+    fn what_was_spent_is_paid_back_before_more_is() {
+        let mut budget = Budget::new(0.02);
+        budget.begin(spent(0, 1_000), 0);
+        assert!(!budget.is_over(spent(100, 2_000), 50), "it has only begun");
+        let Some(earlier) = Instant::now().checked_sub(SEEN) else { panic!("the machine has just been started") };
+        budget.from.0 = earlier;
+        assert!(!budget.is_over(spent(100, 2_000), 1), "one step is too few");
+        assert!(budget.is_over(spent(100, 2_000), 2));
+        assert!(!budget.is_over(spent(30, 2_000), 2), "that is within the budget");
+        budget.ended(spent(100, 2_000));
+        assert_eq!(budget.last, spent(100, 1_000));
+        assert!(!budget.allows(spent(100, 5_000)), "paid back, and nothing to spend");
+        assert!(!budget.allows(spent(100, 9_500)));
+        assert!(budget.allows(spent(100, 9_600)), "(100 + 100 / 0.9) of 10,600 are 2 %");
+    }
+}

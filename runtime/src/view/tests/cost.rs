@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{Format, Options, shown};
-use crate::record::{Cost, End, Record};
+use crate::record::{Cost, End, Kept, Record};
 
 fn end() -> End {
     let cost = Cost {
@@ -46,4 +46,18 @@ fn json_has_its_parts() {
     assert!(text.contains(cost), "{text}");
     let none = shown(Format::Json, Options::default(), &[Record::End(End::default())]);
     assert!(!none.contains("cost"), "{none}");
+}
+
+#[test]
+fn a_budget_says_how_many_steps_were_seen() {
+    let of = |seen, pauses| {
+        let end = End { kept: Some(Kept { max: 0.005, steps: 1_871, seen, pauses }), ..End::default() };
+        let text = shown(Format::Table, Options { width: 200, ..Options::default() }, &[Record::End(end)]);
+        text.lines().find(|line| line.starts_with("seen")).map(str::to_owned).unwrap_or_default()
+    };
+    assert_snapshot!(of(512, 9), @"seen     512 of 1,871 steps (27 %): the others were left out to stay within 0.5 %, and are in no table");
+    assert_snapshot!(of(1_871, 0), @"seen     1,871 of 1,871 steps: none was left out to stay within 0.5 %");
+    let end = End { kept: Some(Kept { max: 0.005, steps: 1_871, seen: 512, pauses: 9 }), ..End::default() };
+    let json = shown(Format::Json, Options::default(), &[Record::End(end)]);
+    assert!(json.contains(r#""budget":{"max":0.005,"steps":1871,"seen":512,"pauses":9}"#), "{json}");
 }
