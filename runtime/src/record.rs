@@ -226,9 +226,49 @@ pub struct End {
     pub at_events: Vec<AtEvents>,
     /// Kernel memory of the maps, in bytes.
     pub kernel_bytes: u64,
+    /// What the run cost the processes it observed, where that is known.
+    pub cost: Option<Cost>,
+    /// Why it is not known.
+    pub no_cost: Option<String>,
+    /// How the budget was kept, where the run had one.
+    pub kept: Option<Kept>,
     /// What the layout check found: `checked`, `unchecked` if no event came or only the script says what is read, `none` if there
     /// is nothing to check.
     pub layout: String,
+}
+
+/// How a budget was kept: steps were left out.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Kept {
+    /// The share of the processes' time on CPUs that the run might cost.
+    pub max: f64,
+    /// All steps since counting began.
+    pub steps: u64,
+    /// Those that were seen; tables are of them alone.
+    pub seen: u64,
+    /// How often probes were taken away.
+    pub pauses: u64,
+}
+
+/// What a run cost the processes it observed, in the times in which it was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize)]
+pub struct Cost {
+    /// Traps and programs, as a share of `cpu_ns`.
+    pub share: f64,
+    /// What as many hits would cost with programs that do nothing, as a share of `cpu_ns`.
+    pub floor: f64,
+    /// Hits of probes.
+    pub hits: u64,
+    /// Steps that ended; none if the script sees no steps.
+    pub steps: Option<u64>,
+    /// Nanoseconds in traps.
+    pub trap_ns: u64,
+    /// Nanoseconds in programs.
+    pub program_ns: u64,
+    /// Nanoseconds that the processes' threads were on a CPU.
+    pub cpu_ns: u64,
+    /// The same of the whole run.
+    pub run_cpu_ns: u64,
 }
 
 /// Events of a point whose counters are not as simple as others.

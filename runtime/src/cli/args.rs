@@ -185,6 +185,10 @@ pub struct RunArgs {
     /// Where functions are probed: at the cheapest instruction, or at their first one, to compare (`plan` shows both).
     #[arg(long, value_name = "WHERE", default_value = "cheapest")]
     pub sites: Sites,
+    /// Never costs the observed processes more than this share of their time on CPUs: 2%, 0.5%. Beyond it whole steps
+    /// are left out, and the end says how many were seen.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub max_overhead: Option<f64>,
     /// Exits with 5 if anything was lost (full table, failed read …).
     #[arg(long)]
     pub strict: bool,
@@ -356,6 +360,12 @@ fn setting(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE, for example -P top=10".to_owned()),
     }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let wrong = || "write a share of the engine's time above 0 % and below 100 %: 2%, 0.5%".to_owned();
+    let number: f64 = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok()).ok_or_else(wrong)?;
+    if number > 0.0 && number < 100.0 { Ok(number / 100.0) } else { Err(wrong()) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -9,6 +9,7 @@ use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, print_help, script};
 use crate::kernel::{Linux, Rights};
+use crate::session::budget::Budget;
 use crate::session::names::Names;
 use crate::session::run::{Run, RunError, Settings, Subject};
 use crate::target::{Held, LaunchOptions, Process};
@@ -51,6 +52,9 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     if args.names.iter().any(String::is_empty) {
         return Err(fail(exit::USAGE, "--name takes the name of a program, for example --name 'llama-*'"));
     }
+    if args.max_overhead.is_some() {
+        Budget::suits(&plan).map_err(|e| fail(exit::USAGE, e))?;
+    }
     let rights = Rights::of_this_process();
     if !rights.can_bpf() {
         return Err(fail(exit::KERNEL, rights.advice()));
@@ -66,8 +70,13 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         .build()
         .map_err(|e| fail(exit::KERNEL, format!("cannot start: {e}")))?;
     let kernel = Linux::new();
-    let settings =
-        Settings { duration: args.duration, wait: args.wait, follow: args.follow, sites: args.sites.choice() };
+    let settings = Settings {
+        duration: args.duration,
+        wait: args.wait,
+        follow: args.follow,
+        sites: args.sites.choice(),
+        max_overhead: args.max_overhead,
+    };
     let mut run = Run::new(&plan, &engines, &kernel, settings);
     match tokio.block_on(run.go(subject, &mut output)) {
         Ok(outcome) => Ok(match outcome.status {

@@ -69,6 +69,14 @@ impl MappedArray {
         self.word(index).store(value, Ordering::Release);
     }
 
+    /// Writes a word if it is `from`; whether it was.
+    ///
+    /// # Panics
+    /// If `index` is not below [`MappedArray::len`].
+    pub fn replace_u64(&self, index: usize, from: u64, to: u64) -> bool {
+        self.word(index).compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     fn word(&self, index: usize) -> &AtomicU64 {
         assert!(index < self.words, "word {index} of an array of {} words", self.words);
         // SAFETY: within the mapping (checked above), aligned (checked when it was made), and alive as long as `self`;

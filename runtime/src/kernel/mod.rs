@@ -22,9 +22,11 @@ pub mod map;
 mod mapped;
 pub mod meter;
 pub mod program;
+mod quiet;
 pub mod rights;
 mod ring;
 mod sys;
+mod toll;
 mod tracefs;
 mod trials;
 mod words;
@@ -44,8 +46,10 @@ pub use map::{Map, MapKind, MapSpec, Update};
 pub use mapped::MappedArray;
 pub use meter::{CountedEvent, Meter, Reading};
 pub use program::{AttachType, LICENSE, Program, ProgramInfo, ProgramSpec, ProgramType, Stats};
+pub use quiet::wait_for_programs;
 pub use rights::Rights;
 pub use ring::RingBuffer;
+pub use toll::{Toll, process_cpu_ns};
 pub use tracefs::{Tracefs, TracefsSource};
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(super) fn multi() -> Result<MultiSeen, KernelError> {
     // links work at all is tried without a pid.
     let counts = Map::create(&MapSpec::array("probe", 16, 1))?;
     let program = counting(&counts, AttachType::UprobeMulti, &KEEP_COOKIE)?;
-    let (path, offset) = own_site(probed::<MULTI>)?;
+    let (path, offset) = own_site(probed::<MULTI> as *const () as u64)?;
     let all = Link::uprobe_multi(&program, &path, &[offset], &[COOKIE], None, false)?;
     let before = slots(&counts)?[0];
     black_box(probed::<MULTI>(1));
@@ -68,7 +68,7 @@ pub(super) fn multi() -> Result<MultiSeen, KernelError> {
 pub(super) fn perf() -> Result<u64, KernelError> {
     let counts = Map::create(&MapSpec::array("probe", 16, 1))?;
     let program = counting(&counts, AttachType::Perf, &[])?;
-    let (path, offset) = own_site(probed::<PERF>)?;
+    let (path, offset) = own_site(probed::<PERF> as *const () as u64)?;
     let _link = Link::uprobe_multi(&program, &path, &[offset], &[], Some(process::id()), false)?;
     // A thread that panicked made no hit, which is what is counted.
     let _ = thread::spawn(|| black_box(probed::<PERF>(3))).join();
@@ -79,7 +79,7 @@ pub(super) fn perf() -> Result<u64, KernelError> {
 pub(super) fn perf_cookie() -> Result<u64, KernelError> {
     let counts = Map::create(&MapSpec::array("probe", 16, 1))?;
     let program = counting(&counts, AttachType::Perf, &KEEP_COOKIE)?;
-    let (path, offset) = own_site(probed::<PERF_COOKIE>)?;
+    let (path, offset) = own_site(probed::<PERF_COOKIE> as *const () as u64)?;
     let _link = Link::uprobe_multi(&program, &path, &[offset], &[COOKIE], Some(process::id()), false)?;
     black_box(probed::<PERF_COOKIE>(5));
     Ok(slots(&counts)?[1])
@@ -98,7 +98,7 @@ pub(super) fn session() -> Result<[u64; 2], KernelError> {
         words::add64(7, 8, 1),
     ];
     let program = counting(&counts, AttachType::UprobeSession, &body)?;
-    let (path, offset) = own_site(probed::<SESSION>)?;
+    let (path, offset) = own_site(probed::<SESSION> as *const () as u64)?;
     let link = Link::uprobe_multi(&program, &path, &[offset], &[], Some(process::id()), false)?;
     // Every kernel with sessions takes a pid for the whole process, so it does not matter which thread this is.
     black_box(probed::<SESSION>(4));
@@ -206,12 +206,11 @@ extern "C" fn probed<const TRIAL: u64>(value: u64) -> u64 {
     black_box(value ^ TRIAL)
 }
 
-/// The file that holds a function of this program and the offset in it, by where it is mapped.
-fn own_site(function: extern "C" fn(u64) -> u64) -> Result<(PathBuf, u64), KernelError> {
+/// The file that holds the code at an address of this program and the offset in it, by where it is mapped.
+pub(super) fn own_site(address: u64) -> Result<(PathBuf, u64), KernelError> {
     let path = Path::new("/proc/self/maps");
     let error = |source| KernelError::File { path: path.into(), source };
     let maps = fs::read_to_string(path).map_err(error)?;
-    let address = function as *const () as u64;
     let found = maps.lines().find_map(|line| site_in(line, address));
     let (file, inode, offset) = found.ok_or_else(|| error(io::ErrorKind::NotFound.into()))?;
     // The link to the executable leads to it even when its name is gone.

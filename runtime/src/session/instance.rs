@@ -1,5 +1,7 @@
 //! Maps and programs of one plan on one engine build, and the links to the processes that run it.
 
+mod pause;
+
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use profinfer_ebpf::target::cookie;
 use profinfer_ebpf::{MapKind, MapSpec, Object, Program, SiteSpec, TargetFacts};
 
 use super::SessionError;
+use super::cost::Runs;
 use super::counters::Counters;
 use super::kernel_events::{KernelEvent, attach_to_kernel, kernel_event};
 use super::ranges::Ranges;
@@ -24,7 +27,7 @@ use crate::kernel::{
     self, AttachType, Kernel, KernelError, LICENSE, Link, Map, MappedArray, ProgramSpec, ProgramType, RingBuffer,
     Update,
 };
-use crate::target::{FileIdentity, Module, Process};
+use crate::target::{CostClass, FileIdentity, Module, Process};
 
 /// Events that can wait in the ring: the smallest take 32 bytes of it.
 const MOST_WAITING: u32 = RING_BYTES / 32;
@@ -49,9 +52,17 @@ pub struct Instance {
     events: Option<RingBuffer>,
     programs: Vec<(SiteSpec, kernel::Program)>,
     checks: Vec<(SiteSpec, kernel::Program)>,
+    /// The dearest instruction that each of the programs is attached to.
+    classes: Vec<Option<CostClass>>,
     /// Links by process.
     links: HashMap<u32, Vec<Link>>,
     check_links: HashMap<u32, Vec<Link>>,
+    /// What was found in each process.
+    found: HashMap<u32, FoundIn>,
+    /// The layout check is over.
+    checks_ended: bool,
+    /// Links have been taken away for a while.
+    paused: bool,
     /// Links to events of the kernel, which are those of all processes.
     kernel_links: Vec<Link>,
     /// What lies in the memory of processes, where that is wanted.
@@ -59,7 +70,14 @@ pub struct Instance {
     /// Call stacks, where they are wanted.
     stacks: Option<Stacks>,
     /// What keeps what threads count, at every switch between tasks.
-    switches: Option<Link>,
+    switches: Option<(kernel::Program, Link)>,
+}
+
+/// What was found in a process, program by program.
+#[derive(Debug)]
+struct FoundIn {
+    programs: Vec<Vec<Found>>,
+    checks: Vec<Vec<Found>>,
 }
 
 /// What was attached to a process.
@@ -124,7 +142,8 @@ impl Instance {
                     license: LICENSE,
                 })?;
                 // From here on every switch is seen: no thread counts yet.
-                Some(kernel.raw_tracepoint(&program, "sched_switch")?)
+                let link = kernel.raw_tracepoint(&program, "sched_switch")?;
+                Some((program, link))
             }
             None => None,
         };
@@ -138,10 +157,14 @@ impl Instance {
             specs,
             counters,
             events,
+            classes: vec![None; programs.len()],
             programs,
             checks,
             links: HashMap::new(),
             check_links: HashMap::new(),
+            found: HashMap::new(),
+            checks_ended: false,
+            paused: false,
             kernel_links: Vec::new(),
             ranges,
             stacks,
@@ -155,26 +178,33 @@ impl Instance {
     /// A function cannot be probed, or the kernel refuses a link.
     pub fn attach(&mut self, pid: u32, target: &Target, kernel: &dyn Kernel) -> Result<Attached, SessionError> {
         let mut attached = Attached::default();
-        let mut links = Vec::new();
         // The innermost stops first, the outermost starts last: no start is without its stop.
         if self.kernel_links.is_empty() {
             for (spec, program) in self.programs.iter().filter(|(spec, _)| spec.kernel) {
                 self.kernel_links.push(attach_to_kernel(spec, program, kernel)?);
             }
         }
-        for (spec, program) in self.programs.iter().rev().filter(|(spec, _)| !spec.kernel) {
+        let mut found_in = FoundIn { programs: Vec::new(), checks: Vec::new() };
+        for (n, (spec, _)) in self.programs.iter().enumerate() {
             let found = target.find(spec)?;
-            attach_all(&mut links, program, &found, pid, kernel)?;
-            attached.found.push((spec.clone(), found));
+            let dearest = found.iter().flat_map(|f| &f.sites).map(|site| site.cost).max();
+            self.classes[n] = self.classes[n].max(dearest);
+            if !spec.kernel {
+                attached.found.push((spec.clone(), found.clone()));
+            }
+            found_in.programs.push(found);
         }
-        let mut check_links = Vec::new();
-        for (spec, program) in &self.checks {
-            attach_all(&mut check_links, program, &target.find(spec)?, pid, kernel)?;
+        for (spec, _) in &self.checks {
+            found_in.checks.push(target.find(spec)?);
         }
-        self.links.insert(pid, links);
-        self.check_links.insert(pid, check_links);
-        attached.found.reverse();
+        self.found.insert(pid, found_in);
+        self.attach_found(pid, kernel)?;
         Ok(attached)
+    }
+
+    /// Whether links are taken away for a while: then nothing is attached to processes that come.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
     }
 
     /// Tells the events that were sent since it was last asked, in order: all that are there now, and some of those that come
@@ -270,6 +300,7 @@ impl Instance {
         if let Some(ranges) = &mut self.ranges {
             ranges.forget(pid);
         }
+        self.found.remove(&pid);
         let links = self.links.remove(&pid).into_iter().chain(self.check_links.remove(&pid)).flatten();
         let _in_background = close_all(links.collect());
     }
@@ -277,14 +308,30 @@ impl Instance {
     /// Takes all links away.
     pub fn detach_all(&mut self) {
         let links = self.links.drain().chain(self.check_links.drain()).flat_map(|(_, links)| links);
-        let links = links.chain(self.kernel_links.drain(..)).chain(self.switches.take());
+        let links = links.chain(self.kernel_links.drain(..)).chain(self.switches.take().map(|(_, link)| link));
         for thread in close_all(links.collect()) {
             let _done = thread.join();
         }
     }
 
+    /// What the programs have done so far, as the kernel has counted it while it was asked to.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn runs(&self) -> Result<Vec<Runs>, KernelError> {
+        let own = self.programs.iter().map(|(_, program)| program).zip(self.classes.iter().copied());
+        let others = self.checks.iter().map(|(_, program)| program).chain(self.switches.iter().map(|(p, _)| p));
+        own.chain(others.map(|program| (program, None)))
+            .map(|(program, class)| {
+                let info = program.info()?;
+                Ok(Runs { id: info.id, class, runs: info.run_cnt, ns: info.run_time_ns })
+            })
+            .collect()
+    }
+
     /// Takes the links of the layout check away, in the background.
     pub fn end_checks(&mut self) {
+        self.checks_ended = true;
         let _in_background = close_all(self.check_links.drain().flat_map(|(_, links)| links).collect());
     }
 

@@ -14,9 +14,12 @@
 //! - `watch` learns of code that is loaded later, and of processes that begin.
 //! - `run` is the loop: timers, signals, ends.
 
+pub mod all_steps;
+pub mod budget;
 pub mod caches;
 pub mod calls;
 pub mod check;
+pub mod cost;
 pub mod counters;
 pub mod events;
 pub mod files;
@@ -76,6 +79,14 @@ pub enum SessionError {
          it absent, or leave it out; `profinfer doctor` says which there are)"
     )]
     NoCounter { field: String, why: Box<KernelError> },
+    #[error(
+        "--max-overhead leaves out whole steps, and the engine of {who} has none: `{point}` is not to be seen in it"
+    )]
+    NoStepsOf { who: String, point: String },
+    #[error("--max-overhead leaves out whole steps, and the engine's description has no `{point}` by itself")]
+    NoStepsIn { point: String },
+    #[error("--max-overhead needs to know what a hit costs: {why}")]
+    NoCost { why: String },
     #[error("cannot {action}: {source}")]
     Io { action: &'static str, source: std::io::Error },
 }
@@ -83,7 +94,7 @@ pub enum SessionError {
 impl SessionError {
     /// Whether it is the fault of one process.
     pub fn is_of_target(&self) -> bool {
-        matches!(self, Self::Target(_) | Self::NoPoint { .. } | Self::NoSite { .. })
+        matches!(self, Self::Target(_) | Self::NoPoint { .. } | Self::NoSite { .. } | Self::NoStepsOf { .. })
     }
 
     /// What it comes to, whichever process it is about.
@@ -97,7 +108,7 @@ impl SessionError {
     /// The exit code: 3 for the target's fault, 4 for the kernel's.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Kernel(_) | Self::Build(_) | Self::Io { .. } | Self::NoCounter { .. } => 4,
+            Self::Kernel(_) | Self::Build(_) | Self::Io { .. } | Self::NoCounter { .. } | Self::NoCost { .. } => 4,
             Self::Target(e) => e.exit_code().map_or(3, |code| code as u8),
             _ => 3,
         }

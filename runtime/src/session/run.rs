@@ -2,6 +2,8 @@
 
 mod arrivals;
 mod attach;
+mod budget;
+mod costs;
 mod end;
 mod join;
 mod missing;
@@ -19,10 +21,13 @@ use profinfer_ebpf::layout::{PointCounter, gate};
 use tokio::io::unix::AsyncFd;
 
 use self::arrivals::Arrivals;
+use self::budget::Keeping;
 use self::missing::Missing;
 use self::signals::{Signals, Wake};
 use super::SessionError;
+use super::all_steps::AllSteps;
 use super::check::{Checked, check};
+use super::cost::CostMeter;
 use super::counters::Counters;
 use super::events::Events;
 use super::files::{Files, Modules};
@@ -64,6 +69,8 @@ pub struct Settings {
     pub follow: bool,
     /// Which instruction is probed where a function is entered.
     pub sites: SiteChoice,
+    /// The share of the processes' time on CPUs that it may cost; beyond it steps are left out.
+    pub max_overhead: Option<f64>,
 }
 
 /// Takes the records of a run.
@@ -202,6 +209,12 @@ pub struct Run<'r> {
     ceilings: Ceilings,
     /// Counters of the processor and the kernel.
     counters: Counters,
+    /// What all this costs.
+    cost: CostMeter,
+    /// What it may cost, and where it stands with that.
+    keeping: Option<Keeping>,
+    /// How many steps there are, where some may be left out.
+    all_steps: Option<AllSteps>,
 }
 
 impl<'r> Run<'r> {
@@ -236,6 +249,9 @@ impl<'r> Run<'r> {
             next_tick: now,
             ceilings: if plan.asks_ceilings() { Ceilings::of_this_machine() } else { Ceilings::default() },
             counters: Counters::default(),
+            cost: CostMeter::default(),
+            keeping: None,
+            all_steps: None,
         }
     }
 
@@ -250,6 +266,9 @@ impl<'r> Run<'r> {
         // Links go in one go; what is in the maps was read.
         self.instances.iter_mut().for_each(Instance::detach_all);
         self.instances.clear();
+        if let Some(mut all) = self.all_steps.take() {
+            all.detach_all();
+        }
         if let (Err(RunError::Output(_)), Some(held)) = (&result, &mut self.command) {
             // If it has been killed meanwhile, its status tells.
             let _killed = held.release();
@@ -297,6 +316,8 @@ impl<'r> Run<'r> {
     ) -> Result<bool, RunError> {
         let launched = matches!(subject, Subject::Command(_));
         self.launched = launched;
+        self.cost.begin();
+        self.begin_budget()?;
         if let Subject::Named(names) = &subject {
             self.names = names.clone();
         }
@@ -375,6 +396,8 @@ impl<'r> Run<'r> {
                 Wake::Deadline => reason = Some("duration".to_owned()),
                 Wake::ShowAll => self.show_all(sink)?,
                 Wake::Resized => sink.resized(),
+                Wake::Measure => self.measure_cost()?,
+                Wake::Budget => self.keep_budget(sink)?,
                 Wake::Tick => {
                     self.next_tick = Instant::now() + TICK;
                     self.drain();
@@ -396,12 +419,16 @@ impl<'r> Run<'r> {
                     }
                 }
                 Wake::Exited(i) => {
-                    self.observed[i].alive = false;
                     let pid = self.observed[i].process.pid();
+                    self.cost.read_clocks(&[pid]);
+                    self.observed[i].alive = false;
                     watch.remove(pid)?;
                     self.check(sink)?;
                     // What it computed is in the maps; of many that come and go no links stay.
                     self.instances.iter_mut().for_each(|instance| instance.detach(pid));
+                    if let Some(all) = &mut self.all_steps {
+                        all.detach(pid);
+                    }
                     self.missing.ended(pid);
                     self.modules.ended();
                     self.deserted = self.observed.iter().all(|o| !o.alive).then(Instant::now);
@@ -438,6 +465,8 @@ impl<'r> Run<'r> {
         // However often something else wakes us.
         let tick = looks.then(|| self.next_tick.min(Instant::now() + TICK));
         let look = self.deserted.map(|_| self.next_look);
+        let measure = self.cost.next();
+        let budget = self.keeping.as_ref().filter(|_| !self.instances.is_empty()).map(|keeping| keeping.next);
         let alarm = |at: Option<Instant>| async move {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -455,6 +484,8 @@ impl<'r> Run<'r> {
             // Before timers: one that is always due must not keep it from its turn.
             () = alarm(tick) => Ok(Wake::Tick),
             () = alarm(look) => Ok(Wake::Deserted),
+            () = alarm(measure) => Ok(Wake::Measure),
+            () = alarm(budget) => Ok(Wake::Budget),
             () = alarm(at) => Ok(Wake::Timer(timer)),
         }
     }
@@ -472,8 +503,14 @@ impl<'r> Run<'r> {
 
     /// Opens the gate of everything attached, and says so only then: who waits for the word misses nothing.
     fn count(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
-        for instance in &self.instances {
-            if self.launched {
+        self.begin_cost()?;
+        if let Some(all) = &self.all_steps {
+            all.count(self.launched);
+        }
+        let known = self.launched && !self.keeping.as_ref().is_some_and(Keeping::has_paused);
+        let sees = self.keeping.as_ref().is_none_or(Keeping::sees);
+        for instance in self.instances.iter().filter(|_| sees) {
+            if known {
                 instance.set_all_known();
             }
             // An `exit` at an event may have narrowed it already.

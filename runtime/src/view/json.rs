@@ -141,6 +141,15 @@ fn end_fields<M: SerializeMap>(end: &End, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("counted", &end.counted)?;
         map.serialize_entry("shared", &end.shared)?;
     }
+    if let Some(cost) = &end.cost {
+        map.serialize_entry("cost", cost)?;
+    }
+    if let Some(kept) = &end.kept {
+        map.serialize_entry("budget", kept)?;
+    }
+    if let Some(why) = &end.no_cost {
+        map.serialize_entry("no_cost", why)?;
+    }
     if !end.at_events.is_empty() {
         #[derive(serde::Serialize)]
         struct Done<'a> {

@@ -23,6 +23,7 @@ mod maps;
 mod ring;
 mod storage;
 mod swap;
+mod toll;
 mod tracepoint;
 
 /// This program, by the name that stays right when the file is replaced.

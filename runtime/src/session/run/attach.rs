@@ -3,6 +3,7 @@
 use profinfer_compiler::plan::{self, Plan};
 use profinfer_compiler::typed::PointId;
 
+use super::budget::Keeping;
 use super::{Run, RunError, file_name, has_events};
 use crate::record::{Level, Message};
 use crate::session::SessionError;
@@ -122,7 +123,13 @@ impl Run<'_> {
                 self.instances.len() - 1
             }
         };
+        if self.keeping.as_ref().is_some_and(Keeping::is_away) {
+            self.instances[at].set_paused(true);
+        }
         let attached = self.instances[at].attach(pid, target, self.kernel)?;
+        if let Some(all) = &mut self.all_steps {
+            all.attach((pid, who), target.files.clone(), self.settings.sites, self.kernel)?;
+        }
         // Where there are several engines, one of them tells what the kernel does for the process.
         let is_told = self.instances.iter().any(|i| i.tells_of(pid));
         if let Some(observed) = self.observed.iter().find(|o| o.process.pid() == pid).filter(|_| !is_told) {

@@ -33,6 +33,9 @@ impl Run<'_> {
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
+        if let Some(all) = &self.all_steps {
+            all.finish();
+        }
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
             && self.instances.iter().any(|i| i.active() > 0)
@@ -46,12 +49,16 @@ impl Run<'_> {
                 () = tokio::time::sleep(DRAIN_TICK) => {}
             }
         }
+        self.end_cost();
         let counted = self.started.elapsed();
         self.ended = Some(Instant::now());
         drop(watch);
         self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
+        if let Some(all) = &mut self.all_steps {
+            all.detach_all();
+        }
         self.drain();
         // Whether one of them is an `exit` makes no difference any more.
         self.happen(Duration::ZERO, sink)?;
@@ -95,7 +102,13 @@ impl Run<'_> {
 
     fn end(&self, reason: String, counted: Duration) -> Result<End, RunError> {
         let at_events = self.done_at_events();
-        let mut end = End { duration_ns: counted.as_nanos() as u64, reason, at_events, ..End::default() };
+        let (cost, no_cost) = match self.cost.cost() {
+            Ok(cost) => (Some(cost), None),
+            Err(why) => (None, Some(why)),
+        };
+        let duration_ns = counted.as_nanos() as u64;
+        let mut end = End { duration_ns, reason, at_events, cost, no_cost, kept: self.kept(), ..End::default() };
+        end.open = self.keeping.as_ref().map_or(0, |keeping| keeping.cut);
         let mut hits = vec![0u64; self.plan.points.len()];
         let mut lose = |cause: &str, n: u64| {
             if n > 0 {

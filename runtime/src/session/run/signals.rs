@@ -14,6 +14,10 @@ pub(super) enum Wake {
     Exited(usize),
     Timer(usize),
     Tick,
+    /// Time to look at what the run costs.
+    Measure,
+    /// Time to look at the budget.
+    Budget,
     /// None of the observed processes lives: is it over?
     Deserted,
     Deadline,

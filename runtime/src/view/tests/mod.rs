@@ -1,5 +1,6 @@
 //! Golden output of every format, from records such as the stock scripts make.
 
+mod cost;
 mod counters;
 mod csv;
 mod heatmap;
