@@ -516,6 +516,9 @@ impl<'r> Run<'r> {
             // An `exit` at an event may have narrowed it already.
             if instance.gate() == gate::SHUT {
                 instance.set_gate(gate::COUNTING);
+                if !known {
+                    instance.forget_outside(self.plan)?;
+                }
             }
         }
         for message in std::mem::take(&mut self.news) {

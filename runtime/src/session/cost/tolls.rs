@@ -29,7 +29,7 @@ impl Tolls {
     pub(super) fn of(&self, class: CostClass) -> Toll {
         match class {
             CostClass::Nop5 | CostClass::Nop | CostClass::Push => self.emulated,
-            CostClass::Branch => self.jumped,
+            CostClass::Branch | CostClass::Address => self.jumped,
             CostClass::Step => self.stepped,
         }
     }

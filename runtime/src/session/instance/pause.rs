@@ -110,7 +110,7 @@ impl Instance {
     }
 
     /// Forgets that threads without an open step are outside of one: the gate may have opened in the middle of theirs.
-    fn forget_outside(&self, plan: &Plan) -> Result<(), KernelError> {
+    pub fn forget_outside(&self, plan: &Plan) -> Result<(), KernelError> {
         let Some(threads) = self.maps.get(&MapId::Threads) else { return Ok(()) };
         let steps = plan.points.iter().enumerate().filter(|(id, p)| p.used && p.step && self.facts.has(*id));
         let starts: Vec<usize> = steps.map(|(id, _)| self.start_of(id)).collect();
