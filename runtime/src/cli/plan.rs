@@ -14,6 +14,7 @@ use super::page::{Page, Tone, bytes, plural};
 use super::sites::SiteText;
 use super::{exit, script};
 use crate::session::sites::Target;
+use crate::target::SiteChoice;
 
 /// Prints the plan of a script; the exit code.
 pub(super) fn run(args: &PlanArgs) -> u8 {
@@ -50,7 +51,12 @@ fn try_run(args: &PlanArgs) -> Result<u8, u8> {
                 code = exit::TARGET;
             }
             let object = script::object(&plan, &target.facts)?;
-            page.heading("sites");
+            page.heading(match args.sites.choice() {
+                SiteChoice::Cheapest => {
+                    "sites (the cheapest; --sites entry takes the first instruction of each, to compare)"
+                }
+                SiteChoice::Entry => "sites (the first instruction of each; without --sites entry, the cheapest)",
+            });
             for program in object.programs.iter().chain(&object.checks) {
                 let site = SiteText::find(&program.site, target);
                 what(&mut page, program, &object, &plan);
