@@ -5,6 +5,7 @@ mod attach;
 mod end;
 mod join;
 mod missing;
+mod recorded;
 mod show;
 mod signals;
 
@@ -20,6 +21,7 @@ use tokio::io::unix::AsyncFd;
 
 use self::arrivals::Arrivals;
 use self::missing::Missing;
+pub(crate) use self::show::{OVER_LIMIT, table_record};
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::check::{Checked, check};
@@ -34,6 +36,7 @@ use crate::ceilings::Ceilings;
 use crate::engine::Description;
 use crate::kernel::Kernel;
 use crate::record::{Level, Message, Record};
+use crate::recording::writer::Recorder;
 use crate::target::{Held, Process, SiteChoice, TargetError};
 
 /// How often a check or the end of open steps is looked at.
@@ -51,7 +54,7 @@ pub enum Subject {
 
 /// How long an event waits before it is printed, so that those of other threads and processes that came before it are
 /// there.
-const HOLD: Duration = Duration::from_millis(10);
+pub(crate) const HOLD: Duration = Duration::from_millis(10);
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -202,6 +205,8 @@ pub struct Run<'r> {
     ceilings: Ceilings,
     /// Counters of the processor and the kernel.
     counters: Counters,
+    /// What events are recorded to, if they are.
+    recorder: Option<Recorder>,
 }
 
 impl<'r> Run<'r> {
@@ -236,7 +241,18 @@ impl<'r> Run<'r> {
             next_tick: now,
             ceilings: if plan.asks_ceilings() { Ceilings::of_this_machine() } else { Ceilings::default() },
             counters: Counters::default(),
+            recorder: None,
         }
+    }
+
+    /// Has the events of its recorded tables written.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// The recording that is made, if one is.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// Runs to the end: of the duration, of the processes, by `exit`, by Ctrl-C. A command is waited for.
@@ -352,6 +368,7 @@ impl<'r> Run<'r> {
         self.counters.begin()?;
         self.events.begin();
         self.since.fill(self.started);
+        self.begin_recording()?;
         // Before counting begins: what `begin` shows is empty, and what it clears loses nothing.
         let begin = self.plan.begin.clone();
         let mut reason = self.act(&begin, sink)?.then(|| "exit".to_owned());
@@ -378,6 +395,7 @@ impl<'r> Run<'r> {
                 Wake::Tick => {
                     self.next_tick = Instant::now() + TICK;
                     self.drain();
+                    self.look_at_recording()?;
                     self.check(sink)?;
                     for instance in &mut self.instances {
                         instance.look_at_memory(self.observed.iter().filter(|o| o.alive).map(|o| &o.process))?;

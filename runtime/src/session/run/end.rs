@@ -33,6 +33,9 @@ impl Run<'_> {
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stop();
+        }
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
             && self.instances.iter().any(|i| i.active() > 0)
@@ -70,6 +73,7 @@ impl Run<'_> {
         self.about_memory(sink)?;
         let end = self.end(reason, counted)?;
         let losses = !end.dropped.is_empty();
+        self.end_recording(&end, sink)?;
         sink.record(&Record::End(end)).map_err(RunError::Output)?;
         fault.map_or(Ok(losses), |error| Err(error.into()))
     }
