@@ -68,6 +68,18 @@ pub fn recording(compiled: &Compiled) -> Recording {
                 }
             }
         }
+        // Whether there is an enclosing event is known by its start.
+        let mut outer = Vec::new();
+        key.iter().for_each(|field| owners(&field.source, &mut outer));
+        outer.sort_unstable();
+        outer.dedup();
+        for of in outer.into_iter().filter(|of| *of != id) {
+            let source = KeySource::Number(Expr::Start(of));
+            if !key.iter().any(|k| k.source == source) {
+                let text = format!("{}.time", plan.points[of].name);
+                key.push(KeyField { text, source, ty: Type::Duration });
+            }
+        }
         let leaves = key.iter().map(|field| leaf(&plan, id, field)).collect();
         streams.push(Stream { table: recorded.len(), point: point.name.clone(), template: point.template, leaves });
         recorded.push(table_of(id, first, key));
@@ -218,6 +230,17 @@ fn type_of(plan: &Plan, point: PointId, e: &Expr) -> Type {
         Expr::Float32(_) => Type::Ratio,
         Expr::Stack => Type::Stack,
         _ => Type::Int,
+    }
+}
+
+/// The points in whose records something lies.
+fn owners(source: &KeySource, into: &mut Vec<PointId>) {
+    match source {
+        KeySource::Text(of, ..) => into.push(*of),
+        KeySource::Number(
+            Expr::Capture(of, _) | Expr::Accum(of, _) | Expr::Series(of, _) | Expr::Part(of, _) | Expr::Start(of),
+        ) => into.push(*of),
+        KeySource::Number(_) => {}
     }
 }
 

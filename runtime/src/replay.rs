@@ -145,7 +145,12 @@ impl<'p> Replay<'p> {
             // It ends with the last event.
             None => {
                 let wall_ns = self.now.saturating_sub(self.began);
-                let end = End { duration_ns: wall_ns, reason: "cut off".to_owned(), layout: "none".to_owned(), ..End::default() };
+                let end = End {
+                    duration_ns: wall_ns,
+                    reason: "cut off".to_owned(),
+                    layout: "none".to_owned(),
+                    ..End::default()
+                };
                 (Ended { end, stopped_ns: wall_ns, wall_ns, streams: Vec::new() }, true)
             }
         };
@@ -253,8 +258,7 @@ impl<'p> Replay<'p> {
                 }
                 continue;
             }
-            let values: Vec<Option<i64>> =
-                table.values.iter().map(|v| v.as_ref().map(|v| seen.number(v))).collect();
+            let values: Vec<Option<i64>> = table.values.iter().map(|v| v.as_ref().map(|v| seen.number(v))).collect();
             let kept = self.kept.entry((table.index, event.source)).or_default();
             kept.count(&self.scratch, &values, plan, layout);
         }

@@ -1,6 +1,6 @@
 //! `profinfer record SCRIPT -o FILE --pid N`: events to a file.
 
-use std::io;
+use std::io::{self, ErrorKind};
 
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::recording::{Recording, event_bytes, recording};
@@ -15,7 +15,7 @@ use crate::ceilings::Ceilings;
 use crate::engine::Description;
 use crate::record::Record;
 use crate::recording::head::{Head, Text};
-use crate::recording::writer::{Place, Recorder};
+use crate::recording::writer::{Place, Recorder, WriteError};
 use crate::script::Script;
 use crate::session::run::Sink;
 
@@ -72,7 +72,11 @@ fn try_run(args: &RecordArgs) -> Result<u8, u8> {
     observe(&run, (&plan, &engines), machine, || {
         let tables: Vec<usize> = streams.iter().map(|s| s.table).collect();
         let head = head(args, (&read, &compiled), &engines[0], streams.iter().map(Into::into).collect())?;
-        let recorder = Recorder::new(place.clone(), head, &tables).map_err(|e| fail(exit::OUTPUT, e))?;
+        let recorder = Recorder::new(place.clone(), head, &tables).map_err(|e| match e {
+            // Whoever closes a pipe has read enough.
+            WriteError::Make { source, .. } if source.kind() == ErrorKind::BrokenPipe => 0,
+            e => fail(exit::OUTPUT, e),
+        })?;
         Ok((sink(args, &plan)?, Some(Recorded { recorder, to: place.to_string() })))
     })
 }

@@ -17,8 +17,6 @@ use crate::view::escape::escape;
 
 mod info;
 
-
-
 /// Replays; the exit code.
 pub(super) fn run(args: &ReplayArgs) -> u8 {
     match try_run(args) {
@@ -39,7 +37,8 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let read = if own { Script::recorded(&head.script, &head.imports) } else { script::read(&args.source)? };
     if own {
         // Those that are given now count before those that were given then.
-        source.params = head.params.iter().cloned().filter(|(n, _)| !args.source.params.iter().any(|(m, _)| m == n)).collect();
+        source.params =
+            head.params.iter().cloned().filter(|(n, _)| !args.source.params.iter().any(|(m, _)| m == n)).collect();
         source.params.extend(args.source.params.iter().cloned());
     }
     // Nothing is read of any process.

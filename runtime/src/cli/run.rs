@@ -13,6 +13,7 @@ use super::{exit, fail, print_help, script};
 use crate::engine::Description;
 use crate::kernel::{Linux, Rights};
 use crate::recording::writer::Recorder;
+use crate::session::SessionError;
 use crate::session::names::Names;
 use crate::session::run::{Run, RunError, Settings, Sink, Subject};
 use crate::target::{Held, LaunchOptions, Process};
@@ -119,6 +120,10 @@ pub(super) fn observe(
             }
         }
         Err(RunError::Session(e)) => {
+            // What was read of memory that lies otherwise is nothing.
+            if let (SessionError::Layout { .. }, Some(recorder)) = (&e, run.take_recorder()) {
+                recorder.discard();
+            }
             let code = fail(e.exit_code(), e);
             // The command is not ours to end.
             let _ended = tokio.block_on(run.command_ended());

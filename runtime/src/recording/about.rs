@@ -176,7 +176,8 @@ impl Ended {
         let (stopped_ns, wall_ns) = (from.int()?, from.int()?);
         let (duration_ns, open, kernel_bytes) = (from.int()?, from.int()?, from.int()?);
         let (reason, layout) = (from.text()?, from.text()?);
-        let counts = |from: &mut Take<'_>| Some(from.list(|from| Some((from.text()?, from.int()?)))?.into_iter().collect());
+        let counts =
+            |from: &mut Take<'_>| Some(from.list(|from| Some((from.text()?, from.int()?)))?.into_iter().collect());
         let (hits, dropped) = (counts(&mut from)?, counts(&mut from)?);
         let silent = from.list(|from| Some(Silent { point: from.text()?, reason: from.text()? }))?;
         let counted = from.list(|from| {

@@ -50,7 +50,9 @@ pub enum BlockError {
     Read(#[from] io::Error),
     #[error("it is no recording of profinfer")]
     NoRecording,
-    #[error("its format has the version {0}; this profinfer reads version {VERSION}: replay it with the profinfer that recorded it")]
+    #[error(
+        "its format has the version {0}; this profinfer reads version {VERSION}: replay it with the profinfer that recorded it"
+    )]
     Version(u32),
     #[error("its beginning is damaged: {0}")]
     Beginning(Damage),

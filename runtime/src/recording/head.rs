@@ -197,7 +197,12 @@ mod tests {
             version: "0.1.0".to_owned(),
             kernel: "6.18".to_owned(),
             script: text("x.pi"),
-            imports: vec![Import { from: "a".into(), wanted: "./b.pi".into(), key: "/b.pi".into(), text: text("b.pi") }],
+            imports: vec![Import {
+                from: "a".into(),
+                wanted: "./b.pi".into(),
+                key: "/b.pi".into(),
+                text: text("b.pi"),
+            }],
             params: vec![("top".into(), "5".into())],
             engine: Some(text("e.pi")),
             allows_reads: true,

@@ -16,7 +16,9 @@ use super::writer::partial;
 pub enum ReadError {
     #[error("cannot read the recording {path}: {source}")]
     Open { path: String, source: io::Error },
-    #[error("there is no {path}, but {partial}, of a recording that was cut off or is being made: profinfer replay {partial}")]
+    #[error(
+        "there is no {path}, but {partial}, of a recording that was cut off or is being made: profinfer replay {partial}"
+    )]
     OnlyPartial { path: String, partial: String },
     #[error("{path} cannot be replayed: {source}")]
     Block { path: String, source: BlockError },
@@ -131,5 +133,118 @@ impl Recording {
             self.damage = damage;
             return Ok(());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::recording::block::BlockWriter;
+    use crate::recording::events::{Encoder, Raw};
+    use crate::recording::head::{Field, Recorded, Text};
+
+    fn head() -> Head {
+        let field = |text_bytes| Field { text: "f".into(), ty: "t".into(), identity: "i".into(), text_bytes };
+        let fields = vec![field(None), field(Some(16))];
+        Head {
+            script: Text { name: "x.pi".into(), text: "on p < count() >".into() },
+            streams: vec![Recorded { point: "p".into(), template: "span".into(), fields }],
+            ..Head::default()
+        }
+    }
+
+    /// A small recording of 3 blocks of 4 events.
+    fn file(ended: bool) -> Vec<u8> {
+        let head = head();
+        let mut out = BlockWriter::new(Vec::new()).unwrap();
+        let mut encoder = Encoder::new(&head.streams);
+        out.block(Kind::Head, &head.put()).unwrap();
+        out.block(Kind::Begin, &Begin { monotonic_ns: 5, unix_ns: 6 }.put()).unwrap();
+        out.block(Kind::Source, &Source { path: "/e.so".into(), ..Source::default() }.put()).unwrap();
+        out.block(Kind::Process, &Process { pid: 7, who: "p (pid 7)".into(), ..Process::default() }.put()).unwrap();
+        for block in 0..3u64 {
+            let events: Vec<Vec<u8>> = (0..4u64)
+                .map(|n| {
+                    let time = 100 * block + n;
+                    let words = [7 << 32, time, n * n, u64::from_ne_bytes(*b"name-\0\0\0") + n, 0];
+                    words.iter().flat_map(|w| w.to_ne_bytes()).collect()
+                })
+                .collect();
+            let raw = events.iter().map(|event| Raw { stream: 0, source: 0, event });
+            out.block(Kind::Events, &encoder.block(raw)).unwrap();
+        }
+        if ended {
+            out.block(Kind::End, &Ended { wall_ns: 300, ..Ended::default() }.put()).unwrap();
+        }
+        out.into_inner()
+    }
+
+    /// What a recording tells, and why it tells no more.
+    fn all(bytes: Vec<u8>) -> Result<(Vec<String>, Option<Damage>), ReadError> {
+        let mut recording = Recording::new(Box::new(Cursor::new(bytes)), "it")?;
+        let mut told = Vec::new();
+        recording
+            .read::<io::Error>(&mut |t| {
+                told.push(format!("{t:?}"));
+                Ok(())
+            })
+            .unwrap();
+        Ok((told, recording.damage))
+    }
+
+    #[test]
+    fn all_is_told_in_its_order() {
+        let (told, damage) = all(file(true)).unwrap();
+        let kinds: Vec<&str> = told.iter().map(|t| t.split_once('(').unwrap().0).collect();
+        let events = ["Event"; 12];
+        assert_eq!(kinds, [&["Begin", "Source", "Process"][..], &events, &["End"]].concat());
+        assert_eq!(damage, None);
+        let (unended, damage) = all(file(false)).unwrap();
+        assert_eq!((&told[..15], damage), (&unended[..], Some(Damage::NotEnded)));
+        let mut more = file(true);
+        more.push(0);
+        let at = more.len() as u64 - 1;
+        assert_eq!(all(more).unwrap(), (told, Some(Damage::BehindEnd(at))));
+    }
+
+    #[test]
+    fn a_damaged_recording_tells_a_part_of_the_whole_one_and_says_so() {
+        let (whole, file) = (all(file(true)).unwrap().0, file(true));
+        let (mut refused, mut parts) = (0, 0);
+        let damaged = (0..file.len()).flat_map(|at| {
+            let with = |byte: u8| {
+                let mut wrong = file.clone();
+                wrong[at] = byte;
+                wrong
+            };
+            let old = file[at];
+            let changed = [old ^ 1, old ^ 0x80, !old, old.wrapping_add(1)].map(with);
+            changed.into_iter().chain([file[..at].to_vec()])
+        });
+        for wrong in damaged {
+            match all(wrong) {
+                Err(_) => refused += 1,
+                Ok((told, damage)) => {
+                    assert!(damage.is_some(), "damage was not noticed");
+                    assert_eq!(told, whole[..told.len()]);
+                    parts += 1;
+                }
+            }
+        }
+        assert!(refused > 100 && parts > 1000, "{refused} {parts}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.pirec");
+        let said = |path: &Path| Recording::open(path).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(said(&path).starts_with("cannot read the recording"), "{}", said(&path));
+        std::fs::write(partial(&path), file(false)).unwrap();
+        assert!(said(&path).ends_with(&format!("profinfer replay {}", partial(&path).display())), "{}", said(&path));
+        std::fs::write(&path, "no recording at all").unwrap();
+        assert!(said(&path).ends_with("it is no recording of profinfer"), "{}", said(&path));
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -116,7 +117,11 @@ impl Recorder {
     /// [`WriteError`]
     pub fn new(place: Place, head: Head, tables: &[usize]) -> Result<Self, WriteError> {
         let out: Box<dyn Write + Send> = match &place {
-            Place::Stdout => Box::new(io::stdout()),
+            // As it is, without the buffer of lines.
+            Place::Stdout => match io::stdout().as_fd().try_clone_to_owned() {
+                Ok(fd) => Box::new(File::from(fd)),
+                Err(source) => return Err(WriteError::Make { path: place.to_string(), source }),
+            },
             Place::File(path) => Box::new(make(path)?),
         };
         let made = |source| WriteError::Make { path: place.to_string(), source };
@@ -263,11 +268,27 @@ impl Recorder {
         thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes has failed"))).map(Some)
     }
 
+    /// Removes what was written: it is not to be trusted.
+    pub fn discard(self) {
+        if let Place::File(path) = &self.place {
+            let _gone = fs::remove_file(partial(path));
+        }
+    }
+
     /// Where the recording is while it is not whole.
     pub fn unfinished(&self) -> String {
         match &self.place {
             Place::File(path) => partial(path).display().to_string(),
             Place::Stdout => "stdout".to_owned(),
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // Nothing was observed: there is nothing in it.
+        if let (Some(_), Place::File(path)) = (&self.out, &self.place) {
+            let _gone = fs::remove_file(partial(path));
         }
     }
 }

@@ -89,8 +89,7 @@ pub enum Lacking {
 pub fn bind(plan: &Plan, head: &Head) -> Result<Vec<Bound>, Lacking> {
     let mut bound = vec![Bound::default(); head.streams.len()];
     for (point, p) in plan.points.iter().enumerate() {
-        let of_point: Vec<(usize, &Table)> =
-            plan.tables.iter().enumerate().filter(|(_, t)| t.point == point).collect();
+        let of_point: Vec<(usize, &Table)> = plan.tables.iter().enumerate().filter(|(_, t)| t.point == point).collect();
         if of_point.is_empty() {
             continue;
         }
@@ -103,12 +102,7 @@ pub fn bind(plan: &Plan, head: &Head) -> Result<Vec<Bound>, Lacking> {
     Ok(bound)
 }
 
-fn bind_point(
-    plan: &Plan,
-    point: PointId,
-    tables: &[(usize, &Table)],
-    recorded: &Recorded,
-) -> Result<Bound, Lacking> {
+fn bind_point(plan: &Plan, point: PointId, tables: &[(usize, &Table)], recorded: &Recorded) -> Result<Bound, Lacking> {
     let places: HashMap<&str, usize> =
         recorded.fields.iter().enumerate().map(|(i, field)| (field.identity.as_str(), i)).collect();
     let dur = places.get("dur").copied();

@@ -250,6 +250,11 @@ impl<'r> Run<'r> {
         self.recorder = Some(recorder);
     }
 
+    /// Takes the recording out, if one was begun and not ended.
+    pub fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorder.take()
+    }
+
     /// The recording that is made, if one is.
     pub fn recorder(&self) -> Option<&Recorder> {
         self.recorder.as_ref()
