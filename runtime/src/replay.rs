@@ -9,6 +9,8 @@
 pub mod bind;
 pub mod interpret;
 pub mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

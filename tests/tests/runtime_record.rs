@@ -303,6 +303,30 @@ fn what_cannot_be_written_is_said() {
     assert_eq!(shell.wait().or_fail("bash").code(), Some(0));
 }
 
+/// A recording has all that its script is made of.
+#[test]
+fn a_replay_needs_no_file_of_the_script() {
+    let lab = Lab::new();
+    let mut engine = lab.engine(Kind::Xllamacpp);
+    lab.write("inner.pi", "fn half(x) = x / 2\n");
+    let inner = "import \"./inner.pi\"\nparam over: duration = 1ns\nfn slow(t) = (inner.half(t) > $over)\n";
+    let library = lab.write("slow.pi", inner);
+    let text = "import \"./slow.pi\"\nimport std.latency\n
+                on ggml_op < n = count(), latency.latency(dur) by slow = slow.slow(dur) into t >";
+    let script = lab.write("x.pi", text);
+    let name = script.to_str().or_fail("its name").to_owned();
+    let (live, file) = record(&lab, &mut engine, &[&name, "-P", "slow.over=20us"], &["--show"], TOKENS);
+    assert_eq!(live.code, Some(0), "{}", live.stderr);
+    for gone in [&script, &library, &lab.folder().join("inner.pi")] {
+        fs::remove_file(gone).or_fail(gone.display());
+    }
+    let again = replay(&lab, &file, &[]);
+    assert_eq!((again.code, shown(&again)), (Some(0), shown(&live)), "{}", again.stderr);
+    assert_eq!(again.table("t").rows.len(), 2, "both shorter and longer than 40 us");
+    let all = replay(&lab, &file, &["-P", "slow.over=1h"]);
+    assert_eq!(whole(all.table("t").only(), "n"), TOKENS * STEPS);
+}
+
 /// A pipe between the two.
 #[test]
 fn a_recording_goes_through_a_pipe() {

@@ -234,9 +234,10 @@ impl Recorder {
         self.close().err()
     }
 
-    /// Nothing new is counted from now on.
-    pub fn stop(&mut self) {
-        self.stopped_ns = self.begun.map(|begun| begun.elapsed().as_nanos() as u64);
+    /// Nothing new is counted from now on, or from that time after the beginning on.
+    pub fn stop(&mut self, after: Option<Duration>) {
+        let after = after.or_else(|| self.begun.map(|begun| begun.elapsed()));
+        self.stopped_ns = after.map(|after| after.as_nanos() as u64);
     }
 
     /// Ends the recording and gives it its name. `lost` are events that found no room in the ring, by table.

@@ -34,7 +34,7 @@ impl Run<'_> {
     ) -> Result<bool, RunError> {
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
         if let Some(recorder) = &mut self.recorder {
-            recorder.stop();
+            recorder.stop(self.settings.duration.filter(|_| reason == "duration"));
         }
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
