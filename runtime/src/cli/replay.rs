@@ -38,7 +38,7 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     if own {
         // Those that are given now count before those that were given then.
         source.params =
-            head.params.iter().cloned().filter(|(n, _)| !args.source.params.iter().any(|(m, _)| m == n)).collect();
+            head.params.iter().filter(|(n, _)| !args.source.params.iter().any(|(m, _)| m == n)).cloned().collect();
         source.params.extend(args.source.params.iter().cloned());
     }
     // Nothing is read of any process.

@@ -28,6 +28,9 @@ impl Kind {
     const ALL: [Self; 6] = [Self::Head, Self::Begin, Self::Source, Self::Process, Self::Events, Self::End];
 }
 
+/// A block: its kind and what it holds.
+pub type Block = (Kind, Vec<u8>);
+
 /// Why a recording is read no further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant says what it is")]
@@ -153,7 +156,7 @@ impl<R: Read> BlockReader<R> {
     ///
     /// # Errors
     /// The outer: the file cannot be read. The inner: the block is not whole.
-    pub fn next_block(&mut self) -> io::Result<Result<Option<(Kind, Vec<u8>)>, Damage>> {
+    pub fn next_block(&mut self) -> io::Result<Result<Option<Block>, Damage>> {
         let mut head = [0; HEAD];
         let n = fill(&mut self.from, &mut head)?;
         if n == 0 {
@@ -215,7 +218,7 @@ mod tests {
         writer.into_inner()
     }
 
-    fn read(bytes: &[u8]) -> Result<(Vec<(Kind, Vec<u8>)>, Option<Damage>), BlockError> {
+    fn read(bytes: &[u8]) -> Result<(Vec<Block>, Option<Damage>), BlockError> {
         let mut reader = BlockReader::new(bytes)?;
         let mut all = Vec::new();
         loop {
