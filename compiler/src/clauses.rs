@@ -246,7 +246,7 @@ impl<'a> Clauses<'a> {
         all.into_iter().for_each(|c| split_and(c, &mut split));
         for condition in split {
             match condition.stage() {
-                Stage::Open(p) if p == point => {
+                Stage::Open(p) if p == point && !self.lowering.by_fields => {
                     let kept = self.lowering.keep_large(&condition, point);
                     self.keep(kept);
                     let lowered = self.lowering.open(&condition);

@@ -18,7 +18,7 @@ use crate::joined;
 use crate::kernel::{self, MADE};
 use crate::modules::{Linked, Links};
 use crate::params;
-use crate::plan::{Action, Each, Plan, Timer};
+use crate::plan::{Action, Each, Plan, Table, Timer};
 use crate::prints;
 use crate::probes;
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
@@ -36,6 +36,20 @@ pub struct Compiled {
     pub warnings: Vec<Diagnostic>,
     /// Where the script has memory read as it says itself: faults, unless the user allows it (`--unsafe`).
     pub reads: Vec<Diagnostic>,
+    /// With [`Leaves::Both`] the same tables once more, as [`Leaves::Fields`] has them.
+    pub by_fields: Vec<Table>,
+}
+
+/// What tables are made of, as the kernel reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Leaves {
+    /// Whatever can be decided early is: what a run needs.
+    #[default]
+    Early,
+    /// Fields, each by itself, when the event ends: what a recording has, and what is computed of it.
+    Fields,
+    /// Tables as for a run, and beside them as for a recording.
+    Both,
 }
 
 /// Compiles `program` against an engine description, with `-P name=value` settings. It imports nothing: see
@@ -49,7 +63,7 @@ pub fn compile(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    with_room(|| needed(program, &Links::none(program), sources, catalogue, settings))
+    with_room(|| needed(program, &Links::none(program), sources, catalogue, (settings, Leaves::Early)))
 }
 
 /// As [`compile`], for a script and what it imports: see [`link`](crate::modules::link).
@@ -62,7 +76,21 @@ pub fn compile_linked(
     catalogue: &Catalogue,
     settings: &[(String, String)],
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    with_room(|| needed(&linked.program, &linked.links, sources, catalogue, settings))
+    compile_leaves(linked, sources, catalogue, settings, Leaves::Early)
+}
+
+/// As [`compile_linked`], with the tables made of such leaves.
+///
+/// # Errors
+/// All errors of the script and of its imports at once, in the order of files and places.
+pub fn compile_leaves(
+    linked: &Linked,
+    sources: &SourceMap,
+    catalogue: &Catalogue,
+    settings: &[(String, String)],
+    leaves: Leaves,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    with_room(|| needed(&linked.program, &linked.links, sources, catalogue, (settings, leaves)))
 }
 
 /// The plan; one that needs no engine where the script asks for its contexts alone, and that unspoken: `gap` and `lru` of
@@ -72,7 +100,7 @@ fn needed(
     links: &Links,
     sources: &SourceMap,
     catalogue: &Catalogue,
-    settings: &[(String, String)],
+    settings: (&[(String, String)], Leaves),
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let compiled = run(program, links, sources, catalogue, settings, true)?;
     let calls = compiled.plan.points.iter().any(|p| p.used && p.of_script);
@@ -91,7 +119,7 @@ fn run(
     links: &Links,
     sources: &SourceMap,
     catalogue: &Catalogue,
-    settings: &[(String, String)],
+    (settings, leaves): (&[(String, String)], Leaves),
     by_context: bool,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut unread = Vec::new();
@@ -122,6 +150,7 @@ fn run(
         .collect();
     let mut pass = Clauses::new(sources, &resolver, &clauses, errors);
     pass.by_context = by_context;
+    pass.lowering.by_fields = leaves == Leaves::Fields;
     if !clauses.iter().any(|c| matches!(c.head, ClauseHead::On { .. })) && pass.errors.is_empty() {
         let end = program.items.last().map(|i| i.span);
         let d = Diagnostic::error("PI0214", "the script measures nothing");
@@ -163,7 +192,20 @@ fn run(
         })
         .collect();
     pass.tables.iter_mut().filter(|t| cleared.contains(&t.shown_with)).for_each(|t| t.cleared = true);
-    let Clauses { lowering, tables, mut errors, warnings: found, .. } = pass;
+    let Clauses { mut lowering, tables, mut errors, warnings: found, .. } = pass;
+    let mut by_fields = Vec::new();
+    if leaves == Leaves::Both && errors.is_empty() {
+        lowering.by_fields = true;
+        let mut again = Clauses::new(sources, &resolver, &clauses, Vec::new());
+        again.by_context = by_context;
+        again.lowering = lowering;
+        clauses.iter().for_each(|clause| again.on(clause));
+        joined::finish(&mut again);
+        again.read_acts();
+        lowering = again.lowering;
+        by_fields = again.tables;
+        errors = again.errors;
+    }
     errors.retain(|d| !is_consequence(d));
     if !errors.is_empty() {
         errors.sort_by_key(|d| d.labels.first().map(|l| (l.span.file, l.span.start)));
@@ -187,7 +229,7 @@ fn run(
         reads: !added.reads.is_empty(),
     };
     aside::decide(&mut plan, catalogue);
-    Ok(Compiled { plan, warnings, reads: added.reads })
+    Ok(Compiled { plan, warnings, reads: added.reads, by_fields })
 }
 
 /// Names that things of different kinds share: a module hands on one of each name. Two of a kind are told where they are

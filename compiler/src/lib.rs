@@ -47,6 +47,7 @@ pub mod print;
 mod prints;
 mod probes;
 mod ratio;
+pub mod recording;
 pub mod resolve;
 mod stack;
 pub mod typed;
@@ -56,4 +57,4 @@ mod variants;
 mod walk;
 
 pub use columns::QUANTILE_K;
-pub use compile::{Compiled, compile, compile_linked};
+pub use compile::{Compiled, Leaves, compile, compile_leaves, compile_linked};

@@ -35,6 +35,8 @@ pub(crate) struct Lowering<'a> {
     in_parts: bool,
     /// The point at whose start a text is read.
     reading_at: Option<PointId>,
+    /// Fields are kept by themselves, and all that is made of them is computed when the event ends.
+    pub by_fields: bool,
 }
 
 impl<'a> Lowering<'a> {
@@ -73,7 +75,7 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         let parts = vec![None; resolver.catalogue().points.len()];
-        Self { resolver, points, parts, in_parts: false, reading_at: None }
+        Self { resolver, points, parts, in_parts: false, reading_at: None, by_fields: false }
     }
 
     /// Marks a point as needed, and with it what its events are counted in.
@@ -81,6 +83,19 @@ impl<'a> Lowering<'a> {
         if std::mem::replace(&mut self.points[id].used, true) {
             return Ok(());
         }
+        self.whole(|this| this.describe(id))
+    }
+
+    /// Lowers something that the kernel computes as a whole, whatever it is made of.
+    fn whole<T>(&mut self, lower: impl FnOnce(&mut Self) -> T) -> T {
+        let by_fields = std::mem::replace(&mut self.by_fields, false);
+        let lowered = lower(self);
+        self.by_fields = by_fields;
+        lowered
+    }
+
+    /// What the engine's description says of a point that is needed.
+    fn describe(&mut self, id: PointId) -> Result<(), Diagnostic> {
         let info = &self.resolver.catalogue().points[id];
         let inside = Scope { point: Some(id), inside: true, locals: &[] };
         for key in &info.state_by {
@@ -248,6 +263,17 @@ impl<'a> Lowering<'a> {
         match e.stage() {
             Stage::Const => return self.open(e),
             Stage::Open(owner) if self.is_script_on_enclosing(e, owner, point) => {}
+            Stage::Open(owner) if self.by_fields && is_made(e) => {
+                let value = self.close_node(e, point)?;
+                if owner == point {
+                    return Ok(value);
+                }
+                // As if it were kept in the record of the enclosing event: nothing where there is none.
+                let there = Expr::Has(Box::new(Expr::Start(owner)));
+                let value = Expr::If(Box::new([there, value, Expr::Absent]));
+                let outside = e.ty == Type::Bool && self.points[point].of_script;
+                return Ok(if outside { Expr::First(vec![value, Expr::Const(0)]) } else { value });
+            }
             Stage::Open(owner) => {
                 self.need_for(owner, e)?;
                 self.keep_large(e, owner)?;
@@ -263,6 +289,11 @@ impl<'a> Lowering<'a> {
             Stage::User => return Err(cannot(e)),
             Stage::Close => {}
         }
+        self.close_node(e, point)
+    }
+
+    /// As [`close`](Self::close), part by part.
+    fn close_node(&mut self, e: &Typed, point: PointId) -> Result<Expr, Diagnostic> {
         let pair = |this: &mut Self, ab: &[Typed; 2]| -> Result<Box<[Expr; 2]>, Diagnostic> {
             Ok(Box::new([this.close(&ab[0], point)?, this.close(&ab[1], point)?]))
         };
@@ -301,7 +332,7 @@ impl<'a> Lowering<'a> {
                 }
                 self.need_for(*owner, e)?;
                 self.need_for(a.of, e)?;
-                let value = a.value.as_ref().map(|v| self.close(v, a.of)).transpose()?;
+                let value = a.value.as_ref().map(|v| self.whole(|this| this.close(v, a.of))).transpose()?;
                 let accum = Accum { text: self.text_of(e), how: a.how, of: a.of, value };
                 Expr::Accum(*owner, index_of(&mut self.points[*owner].accums, accum))
             }
@@ -325,8 +356,11 @@ impl<'a> Lowering<'a> {
             }
             Kind::Series(owner, s) => {
                 self.need_for(*owner, e)?;
-                let inputs = s.inputs.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
-                let keys = s.keys.iter().map(|e| self.close(e, *owner)).collect::<Result<_, _>>()?;
+                let all = |this: &mut Self, of: &[Typed]| {
+                    of.iter().map(|e| this.close(e, *owner)).collect::<Result<Vec<_>, _>>()
+                };
+                let inputs = self.whole(|this| all(this, &s.inputs))?;
+                let keys = self.whole(|this| all(this, &s.keys))?;
                 let series = Series { text: self.text_of(e), how: s.how, inputs, keys };
                 Expr::Series(*owner, index_of(&mut self.points[*owner].series, series))
             }
@@ -375,7 +409,7 @@ impl<'a> Lowering<'a> {
     pub(crate) fn keep_large(&mut self, e: &Typed, owner: PointId) -> Result<(), Diagnostic> {
         /// Parts of a field from which on it is large.
         const LARGE: usize = 100;
-        if self.in_parts || e.stage() != Stage::Open(owner) {
+        if self.in_parts || self.by_fields || e.stage() != Stage::Open(owner) {
             return Ok(());
         }
         for child in e.children() {
@@ -575,6 +609,18 @@ fn enum_of(ty: &Type) -> Option<String> {
         Type::Enum(name) => Some(name.clone()),
         _ => None,
     }
+}
+
+/// Whether it is no field, and no number as it lies in a register or in memory: it is made of such.
+fn is_made(e: &Typed) -> bool {
+    let node = match &e.kind {
+        // Whether there is a text is known by its address alone.
+        Kind::Has(a) => !a.is_kernel_text(),
+        Kind::First(_) | Kind::If(_) | Kind::Arith(..) | Kind::Cmp(..) | Kind::And(_) | Kind::Or(_) => true,
+        Kind::Not(_) | Kind::Neg(_) | Kind::Matches(..) | Kind::Steps(..) => true,
+        _ => false,
+    };
+    node && e.name.is_none()
 }
 
 /// Whether a script asks in it if something is there: of an enclosing event that is not, it has an answer.

@@ -453,6 +453,8 @@ pub enum Each {
     Print(Vec<PrintPart>),
     /// `show`, `clear`, `exit`, as one step.
     Act(Vec<Action>),
+    /// It is kept in a recording, as its key lies in the kernel.
+    Record,
 }
 
 /// A part of what is printed.

@@ -231,6 +231,7 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
         None => "table",
         Some(Each::Print(_)) => "print",
         Some(Each::Act(_)) => "at each",
+        Some(Each::Record) => "record",
     };
     out.head(&format!("{what} {}: {}", t.name, plan.points[t.point].name));
     if t.adds_to == index && t.shown_with != index {
@@ -298,6 +299,7 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
             out.line("text", &format!("{:?}", parts.iter().map(part).collect::<String>()));
         }
         Some(Each::Act(actions)) => out.action_lines(plan, actions),
+        Some(Each::Record) => {}
     }
     if t.each.is_some() {
         return out.line("sent", "every event, one by one");

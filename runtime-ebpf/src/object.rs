@@ -442,7 +442,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         rows.swapped = table.cleared;
         for (s, slot) in table.slots.iter().enumerate() {
             if matches!(slot.how, SlotHow::Hist(k) if k > 0) && slot.derived.is_none() {
-                let entries = (kernel_rows(table) * BUCKETS_PER_ROW).clamp(4096, 131_072) as u32;
+                let entries = kernel_buckets(table) as u32;
                 let name = format!("h{s}_{}", table.name);
                 let buckets = maps.add(MapId::Hist(t, s), &name, MapKind::Hash, (l.key_size + 8, 8), entries);
                 buckets.swapped = table.cleared;
@@ -458,8 +458,13 @@ fn threads(layout: &Layout) -> u32 {
     if is_large { MAX_THREADS_ASIDE } else { MAX_THREADS }
 }
 
+/// Buckets that the kernel keeps of a fine histogram, over all rows of a table.
+pub fn kernel_buckets(table: &Table) -> u64 {
+    (kernel_rows(table) * BUCKETS_PER_ROW).clamp(4096, 131_072)
+}
+
 /// Rows that the kernel keeps: more than are shown where user space puts several of them into one.
-fn kernel_rows(table: &Table) -> u64 {
+pub fn kernel_rows(table: &Table) -> u64 {
     let same = |(i, key): (usize, &OutKey)| key.value == UserExpr::Field(i);
     let as_shown =
         table.user.is_none() && table.key.len() == table.keys.len() && table.keys.iter().enumerate().all(same);

@@ -48,6 +48,14 @@ pub fn from_file(path: &Path) -> Result<Description, DescriptionError> {
     read(path, &text)
 }
 
+/// Reads a description whose text is at hand.
+///
+/// # Errors
+/// [`DescriptionError`] if it has errors.
+pub fn from_text(name: &str, text: &str) -> Result<Description, DescriptionError> {
+    read(Path::new(name), text)
+}
+
 /// The description of the kernel's points.
 ///
 /// # Errors

@@ -8,6 +8,8 @@ mod formats;
 pub mod kernel;
 pub mod library;
 pub mod record;
+pub mod recording;
+pub mod replay;
 pub mod script;
 pub mod session;
 pub mod target;

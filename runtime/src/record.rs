@@ -188,7 +188,7 @@ pub struct AtEvents {
 pub struct Message {
     /// How much it matters.
     pub level: Level,
-    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`, `written`, `missing`.
+    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`, `written`, `missing`, `recorded`.
     pub kind: &'static str,
     /// One line, lower case, no full stop.
     pub text: String,

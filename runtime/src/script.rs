@@ -1,11 +1,14 @@
 //! A script from the command line to its Plan.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use profinfer_compiler::modules::{Linked, link};
+use profinfer_compiler::modules::{Linked, LoadError, Loaded, Loader, link};
 use profinfer_compiler::plan::Plan;
+use profinfer_compiler::{Compiled, Leaves};
+use profinfer_lang::ast::ImportPath;
 use profinfer_lang::diagnostic::{Diagnostic, Severity};
 use profinfer_lang::source::SourceMap;
 use profinfer_scripts::Text;
@@ -13,6 +16,7 @@ use profinfer_scripts::Text;
 use crate::engine::Description;
 use crate::formats::with_formats;
 use crate::library::{Library, built_in_key, key_of};
+use crate::recording::head::{self, Import};
 
 /// A script with its text.
 #[derive(Debug)]
@@ -23,6 +27,8 @@ pub struct Script {
     pub linked: Linked,
     /// What the parser said; errors mean that the tree is not whole.
     pub diagnostics: Vec<Diagnostic>,
+    /// What was imported, by whom and how it was named.
+    pub imports: Vec<Import>,
 }
 
 /// A script that cannot be read.
@@ -56,8 +62,20 @@ impl Script {
         let mut sources = SourceMap::new();
         let file = sources.add(name, text);
         let parsed = profinfer_lang::parse(&sources, file);
-        let linked = link(parsed.program, key, &mut sources, &Library::of_user());
-        Script { sources, linked, diagnostics: parsed.diagnostics }
+        let library = Keeping { library: Library::of_user(), kept: RefCell::default() };
+        let linked = link(parsed.program, key, &mut sources, &library);
+        Script { sources, linked, diagnostics: parsed.diagnostics, imports: library.kept.into_inner() }
+    }
+
+    /// The script of a recording, with what it imported then.
+    pub fn recorded(text: &head::Text, imports: &[Import]) -> Script {
+        let mut sources = SourceMap::new();
+        let file = sources.add(&text.name, &text.text);
+        let parsed = profinfer_lang::parse(&sources, file);
+        // Whatever key it had: it was the first to import.
+        let key = imports.last().map_or("", |_| RECORDED_KEY);
+        let linked = link(parsed.program, key, &mut sources, &Kept { imports });
+        Script { sources, linked, diagnostics: parsed.diagnostics, imports: imports.to_vec() }
     }
 
     /// Reads a file; a stock script is found by its name where there is no such file.
@@ -106,17 +124,82 @@ impl Script {
         settings: &[(String, String)],
         trusted: bool,
     ) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let mut compiled = self.compile_leaves(engine, (settings, trusted), Leaves::Early)?;
+        let warnings = std::mem::take(&mut compiled.warnings);
+        Ok((compiled.plan, warnings))
+    }
+
+    /// As [`compile`](Self::compile), with tables made of such leaves.
+    ///
+    /// # Errors
+    /// All its errors, those of the parser first.
+    pub fn compile_leaves(
+        &self,
+        engine: &Description,
+        (settings, trusted): (&[(String, String)], bool),
+        leaves: Leaves,
+    ) -> Result<Compiled, Vec<Diagnostic>> {
         if self.has_faults() {
             return Err(self.found());
         }
         let catalogue = with_formats(&engine.catalogue, &self.linked.program);
-        let compiled = profinfer_compiler::compile_linked(&self.linked, &self.sources, &catalogue, settings)?;
+        let mut compiled =
+            profinfer_compiler::compile_leaves(&self.linked, &self.sources, &catalogue, settings, leaves)?;
         if !trusted && !compiled.reads.is_empty() {
             return Err(compiled.reads);
         }
         let mut warnings = self.diagnostics.clone();
-        warnings.extend(compiled.warnings);
-        Ok((compiled.plan, warnings))
+        warnings.append(&mut compiled.warnings);
+        compiled.warnings = warnings;
+        Ok(compiled)
+    }
+}
+
+/// The key that a recorded script itself is known by.
+const RECORDED_KEY: &str = "recorded:";
+
+/// Keeps what it hands on.
+struct Keeping {
+    library: Library,
+    kept: RefCell<Vec<Import>>,
+}
+
+impl Loader for Keeping {
+    fn load(&self, wanted: &ImportPath, from: &str) -> Result<Loaded, LoadError> {
+        let loaded = self.library.load(wanted, from)?;
+        self.kept.borrow_mut().push(Import {
+            from: from.to_owned(),
+            wanted: wanted_text(wanted),
+            key: loaded.key.clone(),
+            text: head::Text { name: loaded.name.clone(), text: loaded.text.clone() },
+        });
+        Ok(loaded)
+    }
+}
+
+/// Hands on what was kept.
+struct Kept<'k> {
+    imports: &'k [Import],
+}
+
+impl Loader for Kept<'_> {
+    fn load(&self, wanted: &ImportPath, from: &str) -> Result<Loaded, LoadError> {
+        let text = wanted_text(wanted);
+        // A file that no other one has imported is the script itself.
+        let is_script = |key: &str| !self.imports.iter().any(|i| i.key == key);
+        let is_from = |i: &&Import| i.from == from || from == RECORDED_KEY && is_script(&i.from);
+        match self.imports.iter().filter(|i| i.wanted == text).find(is_from) {
+            Some(i) => Ok(Loaded { key: i.key.clone(), name: i.text.name.clone(), text: i.text.text.clone() }),
+            None => Err(LoadError::NotFound { tried: vec!["the recording".to_owned()], near: None }),
+        }
+    }
+}
+
+/// How an import names a file.
+fn wanted_text(wanted: &ImportPath) -> String {
+    match wanted {
+        ImportPath::Module(path) => path.text(),
+        ImportPath::File(file) => file.node.clone(),
     }
 }
 

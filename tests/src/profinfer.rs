@@ -156,6 +156,18 @@ impl Profinfer {
         }
     }
 
+    /// Waits until it counts, or has ended: says which.
+    pub fn attaches(&mut self) -> bool {
+        let begin = Instant::now();
+        loop {
+            match self.lines.recv_timeout(PATIENCE.saturating_sub(begin.elapsed())) {
+                Ok(line) if line.contains("attached") => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -52,6 +52,8 @@ fn every_command_has_a_help_that_teaches() {
         ("list", &["profinfer list ggml_op", "--pid", "fields"]),
         ("doctor", &["profinfer doctor --pid", "--json", "Exit"]),
         ("explain", &["profinfer explain PI0102", "CODE"]),
+        ("record", &["profinfer record ops.pi -o run.pirec --pid", "--show", "partial"]),
+        ("replay", &["profinfer replay --info run.pirec", "another script", "--strict"]),
     ] {
         for help in ["--help", "-h"] {
             let output = Profinfer::run([command, help]);
@@ -108,12 +110,13 @@ fn a_reader_who_has_read_enough_is_no_fault() {
 /// With stderr full there is nobody left to tell; the exit code still does.
 #[test]
 fn errors_that_cannot_be_said_keep_their_exit_code() {
-    let cases: [(&[&str], i32); 6] = [
+    let cases: [(&[&str], i32); 7] = [
         (&["check", "-e", "on ggml_opp < count() >"], 1),
         (&["check", "/nowhere/to/be/found.pi"], 1),
         (&["-e", "on ggml_op < count() >"], 2),
         (&["--no-such-option"], 2),
         (&["explain", "PI9999"], 2),
+        (&["replay", "/nowhere/to/be/found.pirec"], 3),
         (&["list", "--pid", "4194999"], 3),
     ];
     for (arguments, expected) in cases {

@@ -28,7 +28,7 @@ Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
 paging.pi offload.pi counters.pi moe_routing.pi experts.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
-Each of check, plan, build, list, doctor and explain has a help of its own: profinfer check --help";
+Each of check, plan, build, list, doctor, explain, record and replay has a help of its own: profinfer check --help";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -83,6 +83,26 @@ Examples:
       for a program
 Exit codes: 0 all is well, 3 the process cannot be measured, 4 the machine cannot.";
 
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  profinfer record ops.pi -o run.pirec --pid 4711 -d 10s
+      the events that ops.pi counts, with all that it reads of them
+  profinfer record -e 'on ggml_op < print(\"{op} {name} {layer} {phase}\") >' -o run.pirec -- python3 generate.py
+      whatever a script names is recorded, so that other scripts can use it
+  profinfer record --show ops.pi -o run.pirec --pid 4711
+      its tables as well
+profinfer replay run.pirec makes tables of it. docs/recording.md describes the file.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  profinfer replay run.pirec
+      the tables of the script that was recorded
+  profinfer replay run.pirec -e 'on ggml_op where (dur > 1ms) < count(), max(dur) by name >'
+      another script over the same events: it can use what was recorded of them
+  profinfer replay --info run.pirec
+      points, fields, how many events, which process, what was lost
+No process, no rights and no kernel are needed.";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Example:
   profinfer explain PI0102
@@ -124,6 +144,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Explains a diagnostic: profinfer explain PI0102
     Explain(ExplainArgs),
+    /// Writes the events that a script reads to a file, to make tables of them later.
+    Record(Box<RecordArgs>),
+    /// Makes the tables of a recording: those of its own script, or of another one.
+    Replay(ReplayArgs),
 }
 
 /// Where a script comes from.
@@ -201,6 +225,90 @@ pub struct RunArgs {
     /// Command to start and observe; held until everything is attached.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
+}
+
+/// Arguments of `record`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RECORD_EXAMPLES)]
+pub struct RecordArgs {
+    /// The script.
+    #[command(flatten)]
+    pub source: ScriptArgs,
+    /// File to write, or `-` for stdout. Until it is whole it is called FILE.partial.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Has the kernel fill the script's tables at the same time, and shows them.
+    #[arg(long)]
+    pub show: bool,
+    /// Format of what --show shows.
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// Folder for the files that a script writes, with --show.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub output_dir: PathBuf,
+    /// Process to observe; several with commas or by repeating it.
+    #[arg(short = 'p', long = "pid", value_name = "PID", value_delimiter = ',')]
+    pub pids: Vec<u32>,
+    /// Processes to observe by name; may contain `*`.
+    #[arg(short = 'n', long = "name", value_name = "NAME", value_delimiter = ',')]
+    pub names: Vec<String>,
+    /// Observes the processes too that the observed ones begin.
+    #[arg(long)]
+    pub follow: bool,
+    /// Ends after this time: 500ms, 10s, 2min.
+    #[arg(short = 'd', long, value_name = "TIME", value_parser = duration)]
+    pub duration: Option<Duration>,
+    /// Waits for an engine to be loaded into the process, or for a process of the name.
+    #[arg(long)]
+    pub wait: bool,
+    /// Where functions are probed: at the cheapest instruction, or at their first one.
+    #[arg(long, value_name = "WHERE", default_value = "cheapest")]
+    pub sites: Sites,
+    /// Exits with 5 if anything was lost.
+    #[arg(long)]
+    pub strict: bool,
+    /// Says nothing on stderr but errors.
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
+    /// Command to start and observe; held until everything is attached.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub struct ReplayArgs {
+    /// The recording, or `-` for stdin.
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+    /// Another script; by default the one that was recorded, with its parameters.
+    #[command(flatten)]
+    pub source: ScriptArgs,
+    /// Says what is in the recording, and makes no tables.
+    #[arg(long)]
+    pub info: bool,
+    /// Format of the output.
+    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+    /// Writes the output to a file instead of stdout.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Folder for the files that a script writes: show t to "t.html".
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub output_dir: PathBuf,
+    /// Exits with 5 if the recording is not whole, or anything was lost.
+    #[arg(long)]
+    pub strict: bool,
+    /// Says nothing on stderr but errors.
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
 }
 
 /// Arguments of `check`.

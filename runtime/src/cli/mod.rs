@@ -23,6 +23,8 @@ mod look;
 mod output;
 mod page;
 mod plan;
+mod record;
+mod replay;
 mod run;
 mod say;
 mod script;
@@ -70,6 +72,8 @@ pub fn main() -> ExitCode {
         Some(Command::List(a)) => list::run(a),
         Some(Command::Doctor(a)) => doctor::run(a),
         Some(Command::Explain(a)) => explain::run(&a.code),
+        Some(Command::Record(a)) => record::run(a),
+        Some(Command::Replay(a)) => replay::run(a),
         None => run::run(&args.run),
     };
     ExitCode::from(code)

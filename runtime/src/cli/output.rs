@@ -83,6 +83,34 @@ impl Sink for Output {
     }
 }
 
+/// An output that has no tables: what is to be said goes to stderr.
+pub(super) struct Said {
+    color: Color,
+    quiet: bool,
+}
+
+impl Said {
+    /// With these colours; unless it is to be quiet.
+    pub(super) fn new(color: Color, quiet: bool) -> Self {
+        Self { color, quiet }
+    }
+}
+
+impl Sink for Said {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        match record {
+            Record::Message(m) if self.quiet && m.level == Level::Info => {}
+            Record::Message(m) => say::err(&format!("profinfer: {}\n", escape(&m.text))),
+            _ if self.quiet => {}
+            record => {
+                let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
+                say::err(&view::aside(record, options));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Columns and lines of the terminal.
 fn size() -> (usize, usize) {
     terminal_size::terminal_size().map_or((PIPE_WIDTH, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)))

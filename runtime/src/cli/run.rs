@@ -4,14 +4,19 @@ use std::io::{self, ErrorKind};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+use profinfer_compiler::plan::Plan;
+
 use super::args::{Format, RunArgs};
 use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, print_help, script};
+use crate::engine::Description;
 use crate::kernel::{Linux, Rights};
+use crate::recording::writer::Recorder;
+use crate::session::SessionError;
 use crate::session::budget::Budget;
 use crate::session::names::Names;
-use crate::session::run::{Run, RunError, Settings, Subject};
+use crate::session::run::{Run, RunError, Settings, Sink, Subject};
 use crate::target::{Held, LaunchOptions, Process};
 
 /// Runs a script; the exit code.
@@ -34,6 +39,34 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
     let engines = script::engines(args.source.engine.as_deref())?;
     let plan = script::compile(&args.source, &source, &engines[0])?;
+    observe(args, (&plan, &engines), args.format != Format::Table && args.output.is_none(), || {
+        let output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
+            let path = args.output.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
+            fail(exit::USAGE, format!("cannot write {path}: {e}"))
+        })?;
+        Ok((Box::new(Files::new(output, &plan, &args.output_dir)?), None))
+    })
+}
+
+/// A recording that is made, and where it goes.
+pub(super) struct Recorded {
+    /// What takes events.
+    pub(super) recorder: Recorder,
+    /// What messages call the place.
+    pub(super) to: String,
+}
+
+/// What is to take records, and a recording.
+type Outputs = (Box<dyn Sink>, Option<Recorded>);
+
+/// Observes what the arguments say. `outputs` are made when nothing else stands against it; `machine` says that a program reads
+/// stdout, so that a command must not write there.
+pub(super) fn observe(
+    args: &RunArgs,
+    (plan, engines): (&Plan, &[Description]),
+    machine: bool,
+    outputs: impl FnOnce() -> Result<Outputs, u8>,
+) -> Result<u8, u8> {
     let given =
         [("--pid", !args.pids.is_empty()), ("--name", !args.names.is_empty()), ("a command", !args.command.is_empty())];
     match given.iter().filter(|(_, given)| *given).map(|(what, _)| *what).collect::<Vec<_>>()[..] {
@@ -59,12 +92,8 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     if !rights.can_bpf() {
         return Err(fail(exit::KERNEL, rights.advice()));
     }
-    let subject = subject(args)?;
-    let output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
-        let path = args.output.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-        fail(exit::USAGE, format!("cannot write {path}: {e}"))
-    })?;
-    let mut output = Files::new(output, &plan, &args.output_dir)?;
+    let subject = subject(args, machine)?;
+    let (mut output, recorded) = outputs()?;
     let tokio = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -77,8 +106,12 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
         sites: args.sites.choice(),
         max_overhead: args.max_overhead,
     };
-    let mut run = Run::new(&plan, &engines, &kernel, settings);
-    match tokio.block_on(run.go(subject, &mut output)) {
+    let mut run = Run::new(plan, engines, &kernel, settings);
+    let to = recorded.as_ref().map(|r| r.to.clone());
+    if let Some(recorded) = recorded {
+        run.record_to(recorded.recorder);
+    }
+    match tokio.block_on(run.go(subject, &mut *output)) {
         Ok(outcome) => Ok(match outcome.status {
             Some(status) if !status.success() => passed_on(status),
             _ if args.strict && outcome.losses => {
@@ -87,7 +120,8 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
             _ => 0,
         }),
         Err(RunError::Output(e)) => {
-            let code = output_failed(args, &e, run.command_runs());
+            let unfinished = run.recorder().map(Recorder::unfinished);
+            let code = output_failed(args, (&e, to, unfinished), run.command_runs());
             // The command has nothing to do with who reads our output: it goes on, and its failure is what counts.
             match tokio.block_on(run.command_ended()) {
                 Ok(Some(status)) if !status.success() => Ok(passed_on(status)),
@@ -95,6 +129,10 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
             }
         }
         Err(RunError::Session(e)) => {
+            // What was read of memory that lies otherwise is nothing.
+            if let (SessionError::Layout { .. }, Some(recorder)) = (&e, run.take_recorder()) {
+                recorder.discard();
+            }
             let code = fail(e.exit_code(), e);
             // The command is not ours to end.
             let _ended = tokio.block_on(run.command_ended());
@@ -104,19 +142,25 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
 }
 
 /// Says why the output cannot be written; the exit code. Whoever closes a pipe has read enough, which is no fault.
-fn output_failed(args: &RunArgs, error: &io::Error, command_runs: bool) -> u8 {
+fn output_failed(
+    args: &RunArgs,
+    (error, recording, unfinished): (&io::Error, Option<String>, Option<String>),
+    command_runs: bool,
+) -> u8 {
     if error.kind() == ErrorKind::BrokenPipe {
         return 0;
     }
-    let to = args.output.as_ref().map_or_else(|| "to stdout".to_owned(), |path| path.display().to_string());
+    let to = args.output.as_ref().map(|path| path.display().to_string()).or(recording);
+    let to = to.unwrap_or_else(|| "to stdout".to_owned());
+    let kept = unfinished.filter(|_| error.kind() != ErrorKind::BrokenPipe);
+    let kept = kept.map_or_else(String::new, |path| format!("; what was recorded until then is in {path}"));
     let command = if command_runs { "; the command goes on, and is no longer observed" } else { "" };
     let what = fault(error).map_or_else(|| format!("cannot write {to}: {error}"), ToString::to_string);
-    fail(exit::OUTPUT, format!("{what}{command}"))
+    fail(exit::OUTPUT, format!("{what}{kept}{command}"))
 }
 
-fn subject(args: &RunArgs) -> Result<Subject, u8> {
+fn subject(args: &RunArgs, machine: bool) -> Result<Subject, u8> {
     if !args.command.is_empty() {
-        let machine = args.format != Format::Table && args.output.is_none();
         let options = LaunchOptions { stdout_to_stderr: machine, keep_root: false };
         return match Held::spawn(&args.command, options) {
             Ok(held) => Ok(Subject::Command(held)),

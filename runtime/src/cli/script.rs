@@ -5,6 +5,7 @@ use std::path::Path;
 
 use profinfer_compiler::params;
 use profinfer_compiler::plan::Plan;
+use profinfer_compiler::{Compiled, Leaves};
 use profinfer_ebpf::{Arch, Object, TargetFacts, nominal};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::source::SourceMap;
@@ -66,6 +67,25 @@ pub(super) fn compile(args: &ScriptArgs, script: &Script, engine: &Description) 
             print(&warnings, &script.sources, args.color);
             fits(&plan, script)?;
             Ok(plan)
+        }
+        Err(errors) => {
+            print(&errors, &script.sources, args.color);
+            Err(exit::SCRIPT)
+        }
+    }
+}
+
+/// As [`compile`], with tables made of such leaves. Whether the kernel can hold it is not asked.
+pub(super) fn compile_leaves(
+    args: &ScriptArgs,
+    script: &Script,
+    engine: &Description,
+    leaves: Leaves,
+) -> Result<Compiled, u8> {
+    match script.compile_leaves(engine, (&args.params, args.allow_reads), leaves) {
+        Ok(compiled) => {
+            print(&compiled.warnings, &script.sources, args.color);
+            Ok(compiled)
         }
         Err(errors) => {
             print(&errors, &script.sources, args.color);

@@ -40,6 +40,21 @@ impl Events {
         self.began = monotonic();
     }
 
+    /// Counting begins at that time.
+    pub fn begin_at(&mut self, began: u64) {
+        self.began = began;
+    }
+
+    /// When counting began, in ns of the monotonic clock.
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
+    /// When the first of those that wait ended.
+    pub fn first(&self) -> Option<u64> {
+        self.waiting.iter().map(|e| e.time).min()
+    }
+
     /// Since counting began, in ns.
     pub fn since_begin(&self, time: u64) -> u64 {
         time.saturating_sub(self.began)
@@ -61,9 +76,14 @@ impl Events {
 
     /// Takes those that ended longer ago than `hold`, in the order of their times.
     pub fn due(&mut self, hold: Duration) -> Vec<Happened> {
+        self.due_at(monotonic(), hold)
+    }
+
+    /// As [`due`](Self::due), where it is that time.
+    pub fn due_at(&mut self, now: u64, hold: Duration) -> Vec<Happened> {
         // Those of one time stay as they were sent.
         self.waiting.sort_by_key(|e| e.time);
-        let until = monotonic().saturating_sub(hold.as_nanos() as u64);
+        let until = now.saturating_sub(hold.as_nanos() as u64);
         let due = self.waiting.partition_point(|e| e.time <= until);
         self.waiting.drain(..due).inspect(|e| self.told[e.table] += 1).collect()
     }

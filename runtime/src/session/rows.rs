@@ -106,12 +106,46 @@ pub fn gather(
     source: &Source<'_>,
 ) -> Result<u64, KernelError> {
     let layout = &instance.layout.tables[index];
+    gather_of(rows, table, layout, &instance.facts, |hist, each| {
+        let id = hist.map_or(MapId::Table(layout.kept_in), |slot| MapId::Hist(index, slot));
+        let Some(map) = source.map(id, index, instance) else { return Ok(false) };
+        map.for_each(&mut *each)?;
+        let front = instance.map(MapId::Front(layout.kept_in)).filter(|_| hist.is_none());
+        if let Some(front) = front {
+            front.for_each(|_, all| rows_in_front(all, layout, each))?;
+        }
+        Ok(true)
+    })
+}
+
+/// The rows that lie in front of a table's map: see [`front`].
+fn rows_in_front(all: &[u8], layout: &TableLayout, each: &mut dyn FnMut(&[u8], &[u8])) {
+    for row in all.chunks_exact(layout.front_row() as usize) {
+        let (head, rest) = row.split_at(front::VALUE as usize);
+        if word(head) == front::READY as u64 {
+            let (value, key) = rest.split_at(layout.value_size as usize);
+            each(key, value);
+        }
+    }
+}
+
+/// As [`gather`], of rows that lie as the kernel's do, wherever they are: `all` tells those of the table, or of the histogram of a
+/// slot that has a map of its own, and whether there are any to tell.
+///
+/// # Errors
+/// `all` cannot tell them.
+pub fn gather_of<E>(
+    rows: &mut Rows,
+    table: &Table,
+    layout: &TableLayout,
+    facts: &TargetFacts,
+    mut all: impl FnMut(Option<usize>, &mut dyn FnMut(&[u8], &[u8])) -> Result<bool, E>,
+) -> Result<u64, E> {
     let mut lost = 0;
-    let Some(map) = source.map(MapId::Table(layout.kept_in), index, instance) else { return Ok(lost) };
     let derives = table.slots.iter().any(|s| s.derived.is_some());
-    let mut take = |key: &[u8], value: &[u8]| {
-        if let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut lost) {
-            let found = if derives { derived(key, table, layout, &instance.facts) } else { Vec::new() };
+    let there = all(None, &mut |key, value| {
+        if let Some(row) = row_of(rows, key, table, layout, facts, &mut lost) {
+            let found = if derives { derived(key, table, layout, facts) } else { Vec::new() };
             for (i, ((slot, at), into)) in table.slots.iter().zip(&layout.slots).zip(row).enumerate() {
                 let Some(at) = at else { continue };
                 let value = &value[*at as usize..];
@@ -125,28 +159,18 @@ pub fn gather(
                 }
             }
         }
-    };
-    map.for_each(&mut take)?;
-    if let Some(rows) = instance.map(MapId::Front(layout.kept_in)) {
-        rows.for_each(|_, all| {
-            for row in all.chunks_exact(layout.front_row() as usize) {
-                let (head, rest) = row.split_at(front::VALUE as usize);
-                if word(head) == front::READY as u64 {
-                    let (value, key) = rest.split_at(layout.value_size as usize);
-                    take(key, value);
-                }
-            }
-        })?;
+    })?;
+    if !there {
+        return Ok(lost);
     }
     for (i, slot) in table.slots.iter().enumerate() {
-        let Some(map) = source.map(MapId::Hist(index, i), index, instance) else { continue };
         if !matches!(slot.how, SlotHow::Hist(k) if k > 0) || slot.derived.is_some() {
             continue;
         }
-        map.for_each(|key, value| {
+        all(Some(i), &mut |key, value| {
             let (key, bucket) = key.split_at(layout.key_size as usize);
             // The row itself has been counted as lost above.
-            let Some(row) = row_of(rows, key, table, layout, &instance.facts, &mut 0) else { return };
+            let Some(row) = row_of(rows, key, table, layout, facts, &mut 0) else { return };
             if let SlotValue::Buckets(buckets) = &mut row[i] {
                 *buckets.entry(word(bucket)).or_default() += word(value);
             }
@@ -282,7 +306,7 @@ fn add(into: &mut SlotValue, how: SlotHow, bytes: &[u8]) {
     }
 }
 
-pub(super) fn word(bytes: &[u8]) -> u64 {
+pub(in crate::session) fn word(bytes: &[u8]) -> u64 {
     bytes.first_chunk::<8>().map_or(0, |b| u64::from_ne_bytes(*b))
 }
 

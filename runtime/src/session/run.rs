@@ -7,6 +7,7 @@ mod costs;
 mod end;
 mod join;
 mod missing;
+mod recorded;
 mod show;
 mod signals;
 
@@ -23,6 +24,7 @@ use tokio::io::unix::AsyncFd;
 use self::arrivals::Arrivals;
 use self::budget::Keeping;
 use self::missing::Missing;
+pub(crate) use self::show::{OVER_LIMIT, table_record};
 use self::signals::{Signals, Wake};
 use super::SessionError;
 use super::all_steps::AllSteps;
@@ -39,6 +41,7 @@ use crate::ceilings::Ceilings;
 use crate::engine::Description;
 use crate::kernel::Kernel;
 use crate::record::{Level, Message, Record};
+use crate::recording::writer::Recorder;
 use crate::target::{Held, Process, SiteChoice, TargetError};
 
 /// How often a check or the end of open steps is looked at.
@@ -56,7 +59,7 @@ pub enum Subject {
 
 /// How long an event waits before it is printed, so that those of other threads and processes that came before it are
 /// there.
-const HOLD: Duration = Duration::from_millis(10);
+pub(crate) const HOLD: Duration = Duration::from_millis(10);
 
 /// How a run goes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -215,6 +218,8 @@ pub struct Run<'r> {
     keeping: Option<Keeping>,
     /// How many steps there are, where some may be left out.
     all_steps: Option<AllSteps>,
+    /// What events are recorded to, if they are.
+    recorder: Option<Recorder>,
 }
 
 impl<'r> Run<'r> {
@@ -252,7 +257,23 @@ impl<'r> Run<'r> {
             cost: CostMeter::default(),
             keeping: None,
             all_steps: None,
+            recorder: None,
         }
+    }
+
+    /// Has the events of its recorded tables written.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// Takes the recording out, if one was begun and not ended.
+    pub fn take_recorder(&mut self) -> Option<Recorder> {
+        self.recorder.take()
+    }
+
+    /// The recording that is made, if one is.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// Runs to the end: of the duration, of the processes, by `exit`, by Ctrl-C. A command is waited for.
@@ -373,6 +394,7 @@ impl<'r> Run<'r> {
         self.counters.begin()?;
         self.events.begin();
         self.since.fill(self.started);
+        self.begin_recording()?;
         // Before counting begins: what `begin` shows is empty, and what it clears loses nothing.
         let begin = self.plan.begin.clone();
         let mut reason = self.act(&begin, sink)?.then(|| "exit".to_owned());
@@ -401,6 +423,7 @@ impl<'r> Run<'r> {
                 Wake::Tick => {
                     self.next_tick = Instant::now() + TICK;
                     self.drain();
+                    self.look_at_recording()?;
                     self.check(sink)?;
                     for instance in &mut self.instances {
                         instance.look_at_memory(self.observed.iter().filter(|o| o.alive).map(|o| &o.process))?;

@@ -135,6 +135,7 @@ impl Run<'_> {
         if let Some(observed) = self.observed.iter().find(|o| o.process.pid() == pid).filter(|_| !is_told) {
             self.instances[at].tell_of(&observed.process)?;
         }
+        self.record_process((pid, who), at, target, &attached);
         let sites: usize = attached.found.iter().flat_map(|(_, f)| f).map(|f| f.sites.len()).sum();
         let engine = if target.files.is_engine() { format!(", engine {name}") } else { String::new() };
         let text = format!("attached to {who}{engine}: {sites} sites");

@@ -36,6 +36,9 @@ impl Run<'_> {
         if let Some(all) = &self.all_steps {
             all.finish();
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.stop(self.settings.duration.filter(|_| reason == "duration"));
+        }
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
             && self.instances.iter().any(|i| i.active() > 0)
@@ -77,6 +80,7 @@ impl Run<'_> {
         self.about_memory(sink)?;
         let end = self.end(reason, counted)?;
         let losses = !end.dropped.is_empty();
+        self.end_recording(&end, sink)?;
         sink.record(&Record::End(end)).map_err(RunError::Output)?;
         fault.map_or(Ok(losses), |error| Err(error.into()))
     }

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
-use profinfer_compiler::plan::{Action, Each, Show, View};
+use profinfer_compiler::plan::{Action, Each, Plan, Show, View};
 
 use super::{Run, RunError, Sink};
+use crate::ceilings::Ceilings;
 use crate::record::{AtEvents, Print, Record, Table, ViewKind};
 use crate::session::events::Events;
 use crate::session::numbers;
-use crate::session::rows::{Rows, Source, gather};
+use crate::session::rows::{Rows, Source, gather, word};
 
 /// What is lost where user space puts more rows into a table than its limit.
-pub(super) const OVER_LIMIT: &str = "rows_over_limit";
+pub(crate) const OVER_LIMIT: &str = "rows_over_limit";
 
 impl Run<'_> {
     /// Does what a clause says; `true` if it ends the run.
@@ -116,8 +117,15 @@ impl Run<'_> {
         for instance in &mut self.instances {
             // What cannot be looked up is absent.
             let _looked_up = instance.look_up_stacks();
+            let mut recorder = self.recorder.as_mut();
+            let source = recorder.as_mut().map_or(0, |r| r.source(&instance.identity, &instance.facts, &instance.path));
             instance.events(|event, facts, layout| {
-                if !self.events.put(event, self.plan, facts, layout) {
+                if let Some(recorder) = &mut recorder
+                    && let table = (word(event) & u64::from(u32::MAX)) as usize
+                    && recorder.takes(table)
+                {
+                    recorder.event(source, table, event);
+                } else if !self.events.put(event, self.plan, facts, layout) {
                     self.streams.count(event, self.plan, facts, layout);
                 }
             });
@@ -130,7 +138,7 @@ impl Run<'_> {
         for event in self.events.due(hold) {
             let table = &plan.tables[event.table];
             match &table.each {
-                None => {}
+                None | Some(Each::Record) => {}
                 Some(Each::Act(actions)) => ends |= self.act(actions, sink)?,
                 Some(Each::Print(parts)) => {
                     let print = Print {
@@ -155,7 +163,7 @@ impl Run<'_> {
             done: self.events.told[table],
             lost: self.instances.iter().flat_map(|i| i.table_drops(table)).map(|(_, n)| n).sum(),
         };
-        Events::of(self.plan).map(of).collect()
+        Events::of(self.plan).filter(|(_, each)| **each != Each::Record).map(of).collect()
     }
 
     /// The tables whose rows add up in a group.
@@ -164,31 +172,9 @@ impl Run<'_> {
     }
 
     fn show(&self, show: &Show, rows: &[Rows], wall_ns: u64, sink: &mut dyn Sink) -> Result<(), RunError> {
-        let plan = &self.plan.tables[show.table];
-        let groups: Vec<_> = self.plan.groups(show.table).map(|g| &self.plan.tables[g]).zip(rows).collect();
-        let (keys, columns) = numbers::heads(&groups);
-        let mut out = numbers::rows(&groups, wall_ns, &self.ceilings, show.sort);
-        let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let cut = out.len().saturating_sub(top) as u64;
-        out.truncate(top);
-        let table = Table {
-            name: plan.name.clone(),
-            at_ns: self.now().duration_since(self.started).as_nanos() as u64,
-            view: match show.view {
-                View::Table => ViewKind::Table,
-                View::Hist => ViewKind::Hist,
-                View::Heatmap => ViewKind::Heatmap,
-                View::Text => ViewKind::Text,
-                View::Json => ViewKind::Json,
-                View::Csv => ViewKind::Csv,
-            },
-            keys,
-            columns,
-            rows: out,
-            cut,
-            dropped: self.table_drops(show.table),
-            to: show.to.clone(),
-        };
+        let at_ns = self.now().duration_since(self.started).as_nanos() as u64;
+        let dropped = self.table_drops(show.table);
+        let table = table_record(self.plan, show, rows, (wall_ns, at_ns), &self.ceilings, dropped);
         sink.record(&Record::Table(table)).map_err(RunError::Output)
     }
 
@@ -221,5 +207,40 @@ impl Run<'_> {
         let wall = self.wall_ns(table);
         let rows = self.live(table)?;
         self.show(&show, &rows, wall, sink)
+    }
+}
+
+/// A table as it is shown: its rows, group by group, gathered over so many ns, and the time at which that is.
+pub(crate) fn table_record(
+    plan: &Plan,
+    show: &Show,
+    rows: &[Rows],
+    (wall_ns, at_ns): (u64, u64),
+    ceilings: &Ceilings,
+    dropped: BTreeMap<String, u64>,
+) -> Table {
+    let groups: Vec<_> = plan.groups(show.table).map(|g| &plan.tables[g]).zip(rows).collect();
+    let (keys, columns) = numbers::heads(&groups);
+    let mut out = numbers::rows(&groups, wall_ns, ceilings, show.sort);
+    let top = show.top.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let cut = out.len().saturating_sub(top) as u64;
+    out.truncate(top);
+    Table {
+        name: plan.tables[show.table].name.clone(),
+        at_ns,
+        view: match show.view {
+            View::Table => ViewKind::Table,
+            View::Hist => ViewKind::Hist,
+            View::Heatmap => ViewKind::Heatmap,
+            View::Text => ViewKind::Text,
+            View::Json => ViewKind::Json,
+            View::Csv => ViewKind::Csv,
+        },
+        keys,
+        columns,
+        rows: out,
+        cut,
+        dropped,
+        to: show.to.clone(),
     }
 }
