@@ -102,6 +102,8 @@ pub fn recording(compiled: &Compiled) -> Recording {
     let before = plan.tables.len();
     for (i, mut table) in recorded.into_iter().enumerate() {
         (table.shown_with, table.adds_to) = (before + i, before + i);
+        // Events are sent as they come.
+        plan.points[table.point].aside = false;
         plan.tables.push(table);
     }
     streams.iter_mut().for_each(|s| s.table += before);

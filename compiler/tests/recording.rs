@@ -39,7 +39,7 @@ fn fields_are_recorded_each_by_itself() {
         ),
         (
             "on ggml_op < count() by layer, big = (ne[0] > 7), src0.type >",
-            "ggml_op: tid, dur, name, src0.name, src1.name, ne[0], src0.type",
+            "ggml_op: tid, dur, name, src0.name, ne[0], src0.type",
         ),
         (
             "on ggml_op where (not (llama_ubatch.phase = decode)) < count() >",

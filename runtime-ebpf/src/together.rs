@@ -34,7 +34,8 @@ pub(crate) fn tables(plan: &Plan) -> Vec<TableLayout> {
 
 /// Lays the keys and values of the tables that are kept in the map of `first`, if any are.
 fn lay(plan: &Plan, all: &mut [TableLayout], first: usize) {
-    let (mut fields, mut slots): (Vec<(&KeyField, u32)>, Vec<(&Slot, u32)>) = (Vec::new(), Vec::new());
+    let mut fields: Vec<(&KeyField, u32)> = Vec::new();
+    let mut slots: Vec<(&Slot, u32)> = Vec::new();
     let (mut key_size, mut value_size) = (0, 0);
     let keeps = all[first].keeps.clone();
     for table in &keeps {

@@ -127,7 +127,7 @@ fn verbose_tells_of_each_field_where_it_comes_from_and_what_it_needs() {
         "probes of ggml_op, whatever is asked of it\n",
         "  close ggml_op, close ggml_graph\n    return of ggml_graph_compute\n",
         "The operator; of a fused step the first one.\n                              read in the kernel at the start\n  fused_op",
-        "put together in user space from name, src0.name,",
+        "put together in user space from name, src0.name",
         "  dur   duration  How long it took.\n                  in ns; known in the kernel at the end\n",
     ] {
         assert!(text.contains(words), "no {words:?} in:\n{text}");

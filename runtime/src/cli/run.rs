@@ -86,7 +86,7 @@ pub(super) fn observe(
         return Err(fail(exit::USAGE, "--name takes the name of a program, for example --name 'llama-*'"));
     }
     if args.max_overhead.is_some() {
-        Budget::suits(&plan).map_err(|e| fail(exit::USAGE, e))?;
+        Budget::suits(plan).map_err(|e| fail(exit::USAGE, e))?;
     }
     let rights = Rights::of_this_process();
     if !rights.can_bpf() {

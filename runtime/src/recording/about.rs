@@ -278,6 +278,7 @@ mod tests {
             at_events: Vec::new(),
             kernel_bytes: 100,
             layout: "checked".into(),
+            ..End::default()
         };
         let ended = Ended { end, stopped_ns: 3, wall_ns: 4, streams: vec![(9, 1)] };
         let bytes = ended.put();
