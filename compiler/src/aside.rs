@@ -84,7 +84,7 @@ fn can_be(plan: &Plan, id: PointId, lasting: &[&str]) -> bool {
     read && kept && size(plan, id) <= MOST && gathered.filter_map(|a| a.value.as_ref()).all(lasts)
 }
 
-/// How much is done for an event: about a fifth of the instructions.
+/// How much is done for an event: about a fifth of the instructions, and more where those go many ways.
 fn size(plan: &Plan, id: PointId) -> usize {
     let of = |e: &Expr| {
         let all = std::cell::Cell::new(0);
@@ -101,8 +101,8 @@ fn size(plan: &Plan, id: PointId) -> usize {
     });
     let tables = plan.tables.iter().filter(|t| t.point == id).map(|t| {
         let slots = t.slots.iter().map(|s| match s.how {
-            SlotHow::Hist(k) if k > 0 => 20,
-            SlotHow::Hist(_) | SlotHow::Linear(_) | SlotHow::Min | SlotHow::Max => 8,
+            SlotHow::Hist(k) if k > 0 => 60,
+            SlotHow::Hist(_) | SlotHow::Linear(_) | SlotHow::Min | SlotHow::Max => 30,
             _ => 2,
         });
         let exprs = t.slots.iter().flat_map(|s| s.of.iter()).chain(&t.open).chain(&t.close);

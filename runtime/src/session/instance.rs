@@ -99,6 +99,24 @@ impl Instance {
         counting: &Counters,
         kernel: &dyn Kernel,
     ) -> Result<Instance, SessionError> {
+        match Self::load(plan, target, identity.clone(), counting, kernel) {
+            Err(SessionError::Kernel(KernelError::Verifier { .. })) if plan.points.iter().any(|p| p.aside) => {
+                // What is too much for it in a loop over events it takes where each is read at its own time.
+                let mut plan = plan.clone();
+                plan.points.iter_mut().for_each(|p| p.aside = false);
+                Self::load(&plan, target, identity, counting, kernel)
+            }
+            loaded => loaded,
+        }
+    }
+
+    fn load(
+        plan: &Plan,
+        target: &Target,
+        identity: Vec<FileIdentity>,
+        counting: &Counters,
+        kernel: &dyn Kernel,
+    ) -> Result<Instance, SessionError> {
         let object = Object::build(plan, &target.facts)?;
         let mut maps = HashMap::new();
         let mut inner = HashMap::new();
