@@ -2,6 +2,7 @@
 
 use profinfer_compiler::aside;
 use profinfer_compiler::catalogue::Template;
+use profinfer_compiler::compile::DEFAULT_LIMIT;
 use profinfer_compiler::counter::Counter;
 use profinfer_compiler::plan::{Linear, Plan, SlotHow};
 use profinfer_compiler::typed::PointId;
@@ -425,7 +426,18 @@ impl Layout {
     /// # Errors
     /// [`BuildError::Row`] and [`BuildError::Record`] if something is larger than an instruction can reach into.
     pub fn new(plan: &Plan) -> Result<Layout, BuildError> {
-        let mut tables = together::tables(plan);
+        Self::with(plan, together::tables(plan, true))
+    }
+
+    /// As [`Layout::new`], with rows of its own for each table and a place of its own for each of its values.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apart(plan: &Plan) -> Result<Layout, BuildError> {
+        Self::with(plan, together::tables(plan, false))
+    }
+
+    fn with(plan: &Plan, mut tables: Vec<TableLayout>) -> Result<Layout, BuildError> {
         for (table, layout) in plan.tables.iter().zip(&tables).filter(|(t, _)| !t.streamed) {
             if layout.value_size > REACH {
                 return Err(BuildError::Row { table: table.name.clone(), bytes: layout.value_size });
@@ -531,7 +543,8 @@ impl Layout {
             .chain(of_parts)
             .fold(slot.max(SERIES_VALUE).max(counted), u32::max);
         for (table, layout) in plan.tables.iter().zip(&mut tables) {
-            let is_kept = !layout.keeps.is_empty() && !table.cleared && !table.streamed;
+            let limited = layout.keeps.iter().any(|t| plan.tables[*t].limit < DEFAULT_LIMIT);
+            let is_kept = !layout.keeps.is_empty() && !table.cleared && !table.streamed && !limited;
             let is_small = layout.slots.iter().all(Option::is_some) && layout.value_size <= 256;
             layout.front = plan.points[table.point].aside && is_kept && is_small && layout.key_size >= FRONT_KEY;
         }

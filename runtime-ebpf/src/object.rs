@@ -432,8 +432,7 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         if l.keeps.is_empty() {
             continue;
         }
-        let limit: u64 = l.keeps.iter().map(|t| kernel_rows(&plan.tables[*t])).sum();
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let limit = u32::try_from(rows_together(plan, &l.keeps)).unwrap_or(u32::MAX);
         if l.front {
             let name = format!("front_{}", table.name);
             maps.add(MapId::Front(t), &name, MapKind::Array, (4, FRONT_ROWS * l.front_row()), 1);
@@ -450,6 +449,13 @@ fn maps(plan: &Plan, layout: &Layout) -> Vec<MapSpec> {
         }
     }
     maps.0
+}
+
+/// Rows that the kernel keeps for tables whose rows lie together: as many as they may have each, those with the same keys once.
+fn rows_together(plan: &Plan, tables: &[usize]) -> u64 {
+    let keys = |t: usize| plan.tables[t].key.iter().map(|field| &field.source);
+    let is_new = |(i, t): &(usize, &usize)| !tables[..*i].iter().any(|before| keys(*before).eq(keys(**t)));
+    tables.iter().enumerate().filter(is_new).map(|(_, t)| kernel_rows(&plan.tables[*t])).sum()
 }
 
 /// Threads whose slot is kept: slots are made at once, and where events are put aside in them they are large.

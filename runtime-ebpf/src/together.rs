@@ -12,11 +12,11 @@ use profinfer_compiler::types::Type;
 
 use crate::layout::{LOG2_BUCKETS, TableLayout, sent};
 
-/// How the rows of each table lie.
-pub(crate) fn tables(plan: &Plan) -> Vec<TableLayout> {
+/// How the rows of each table lie; those that fit together do so if `together`.
+pub(crate) fn tables(plan: &Plan, together: bool) -> Vec<TableLayout> {
     let mut all: Vec<TableLayout> = Vec::new();
     for (i, table) in plan.tables.iter().enumerate() {
-        let with = (0..i).find(|j| all[*j].kept_in == *j && fits(plan, &all[*j].keeps, table));
+        let with = (0..i).find(|j| together && all[*j].kept_in == *j && fits(plan, &all[*j].keeps, table));
         let mut layout = TableLayout { kept_in: with.unwrap_or(i), keeps: Vec::new(), ..TableLayout::default() };
         if with.is_none() {
             layout.keeps.push(i);
@@ -27,13 +27,13 @@ pub(crate) fn tables(plan: &Plan) -> Vec<TableLayout> {
         }
     }
     for first in 0..all.len() {
-        lay(plan, &mut all, first);
+        lay(plan, &mut all, first, together);
     }
     all
 }
 
 /// Lays the keys and values of the tables that are kept in the map of `first`, if any are.
-fn lay(plan: &Plan, all: &mut [TableLayout], first: usize) {
+fn lay(plan: &Plan, all: &mut [TableLayout], first: usize, together: bool) {
     let mut fields: Vec<(&KeyField, u32)> = Vec::new();
     let mut slots: Vec<(&Slot, u32)> = Vec::new();
     let (mut key_size, mut value_size) = (0, 0);
@@ -51,8 +51,8 @@ fn lay(plan: &Plan, all: &mut [TableLayout], first: usize) {
         });
         all[*table].key = key.collect();
         let values = t.slots.iter().map(|slot| match slots.iter().find(|(known, _)| is_same(known, slot)) {
-            Some((_, at)) => Some(*at),
-            None => {
+            Some((_, at)) if together => Some(*at),
+            _ => {
                 let bytes = bytes_of(slot)?;
                 slots.push((slot, value_size));
                 value_size += bytes;

@@ -108,7 +108,7 @@ impl<'p> Replay<'p> {
     /// # Errors
     /// [`ReplayError::Lacking`]: it reads what was not recorded.
     pub fn new(plan: &'p Plan, head: &Head, is_same: bool) -> Result<Self, ReplayError> {
-        let layout = Layout::new(plan)?;
+        let layout = Layout::apart(plan)?;
         let bound = bind(plan, head)?;
         Ok(Self {
             layout,

@@ -135,8 +135,9 @@ fn a_right_script_passes_check() {
 /// What the kernel could not hold is told before any process is looked at.
 #[test]
 fn a_script_that_is_too_large_for_the_kernel_is_told() {
-    let tables =
-        |n: usize| (0..n).map(|i| format!("on ggml_op < count(), min(dur) by op into t{i} >\n")).collect::<String>();
+    let tables = |n: usize| {
+        (0..n).map(|i| format!("on ggml_op < count(), min(dur) by op into t{i} limit 100 >\n")).collect::<String>()
+    };
     let columns: Vec<String> = (1..=70).map(|i| format!("h{i} = hist(dur / {i})")).collect();
     let row = format!("on ggml_op < {} by op into wide >", columns.join(", "));
     assert_eq!(with_script("check", &tables(55)).code, Some(0));

@@ -134,7 +134,7 @@ impl Run<'_> {
                         let told = told.iter().sum::<u64>() + open_calls(instance, id)?;
                         counter(PointCounter::Hits).saturating_sub(told)
                     }
-                    false => counter(PointCounter::Cut) + put_aside(instance, id)?,
+                    false => counter(PointCounter::Cut),
                 };
                 if !p.counters.is_empty() {
                     let of = end.counted.entry(p.name.clone()).or_default();
@@ -230,15 +230,6 @@ impl Run<'_> {
 /// Whether its events are the calls of a function that the script names.
 fn is_call(p: &Point) -> bool {
     p.used && p.template == Template::Call
-}
-
-/// Events that were put aside and never told: what they lie in has not ended.
-fn put_aside(instance: &Instance, id: usize) -> Result<u64, KernelError> {
-    let lies = instance.layout.points[id].aside.as_ref();
-    let (Some(threads), Some(lies)) = (instance.map(MapId::Threads), lies) else { return Ok(0) };
-    let mut all = 0;
-    threads.for_each(|_, slot| all += word(slot, lies.count) as u64)?;
-    Ok(all)
 }
 
 /// Calls that have begun and may still return.
