@@ -33,9 +33,7 @@ impl Emit<'_> {
         let (other, leader) = (self.asm.label(), self.asm.label());
         self.asm.load(8, R0, FP, number);
         self.asm.jump_if_imm(Jump::Ne, R0, 0, other);
-        // Where an enclosing point is probed, it has made the slot.
-        let made = matches!(p.gate, Gate::Inside(outer) if self.target.has(outer));
-        self.thread_slot(end, !made);
+        self.slot_inside(point, end);
         // Kept for the stop, also where nothing counts: what the others have open goes then.
         self.key_to_slot(point, key);
         if let Some(size) = &p.team {

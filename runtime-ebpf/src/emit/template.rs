@@ -261,9 +261,7 @@ impl Emit<'_> {
         }
         self.read_blocks(&p.only.iter().chain(&p.state_by).collect::<Vec<_>>(), point, start);
         self.only(point, start, end);
-        // Where an enclosing point is probed, it has made the slot.
-        let made = matches!(self.plan.points[point].gate, Gate::Inside(outer) if self.target.has(outer));
-        self.thread_slot(end, !made);
+        self.slot_inside(point, end);
         self.gate(point, end);
         self.count_point(point, PointCounter::Hits);
         // The state key: process, then what the point says; kept in the slot for the stop.
@@ -276,18 +274,10 @@ impl Emit<'_> {
         self.asm.load(8, R0, FP, self.pid_tgid);
         self.asm.alu_imm(Alu::Rsh, R0, 32);
         self.asm.store(SLOT, in_slot, R0);
-        let (fresh, no_room) = (self.asm.label(), self.asm.label());
+        let no_room = self.asm.label();
         self.lookup_or_begin(MapId::State(point), KeyAt::Slot(in_slot), no_room);
         self.asm.mov(RECORD, R0);
-        self.now();
-        self.asm.load(8, R0, RECORD, record::START);
-        self.asm.jump_if_imm(Jump::Eq, R0, 0, fresh);
-        self.close_record(point);
-        self.asm.place(fresh);
-        let (outer, fail) = (self.failed, self.asm.label());
-        self.failed = fail;
-        self.open_record(point, start)?;
-        self.failed_in_record(fail, outer);
+        self.close_and_open(point, start)?;
         self.asm.jump(end);
         self.asm.place(no_room);
         self.count_point(point, PointCounter::NoRoom);
@@ -301,6 +291,11 @@ impl Emit<'_> {
         self.gate(point, end);
         self.count_point(point, PointCounter::Hits);
         self.record_address(point);
+        self.close_and_open(point, start)
+    }
+
+    /// The open event of a sequence ends, if there is one, and the next begins in the same record, which is in r8.
+    fn close_and_open(&mut self, point: PointId, start: usize) -> Result<(), BuildError> {
         self.now();
         let fresh = self.asm.label();
         self.asm.load(8, R0, RECORD, record::START);
