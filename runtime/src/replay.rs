@@ -26,13 +26,12 @@ use self::bind::{Bound, Lacking, bind};
 use self::interpret::Seen;
 use self::tables::Kept;
 use crate::ceilings::Ceilings;
-use crate::record::{AtEvents, End, Print, Record};
+use crate::record::{AtEvents, End, Record};
 use crate::recording::about::{Ended, Source};
 use crate::recording::events::{Event, Value};
 use crate::recording::head::Head;
 use crate::recording::reader::{Recording, Told};
 use crate::session::events::Events;
-use crate::session::numbers;
 use crate::session::rows::Rows;
 use crate::session::run::{HOLD, OVER_LIMIT, Sink, table_record};
 use crate::session::stream::Streams;
@@ -298,12 +297,7 @@ impl<'p> Replay<'p> {
                     }
                 }
                 Some(Each::Print(parts)) => {
-                    let print = Print {
-                        name: table.name.clone(),
-                        point: plan.points[table.point].name.clone(),
-                        at_ns: self.events.since_begin(event.time),
-                        parts: numbers::parts(parts, &table.keys, &event.keys),
-                    };
+                    let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(ReplayError::Output)?;
                 }
             }

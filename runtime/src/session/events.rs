@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use profinfer_compiler::plan::{Each, Plan};
+use profinfer_compiler::plan::{Each, Plan, PrintPart};
 use profinfer_ebpf::TargetFacts;
 use profinfer_ebpf::layout::{Layout, sent};
 
+use super::numbers;
 use super::rows::{Key, shown, word};
+use crate::record::Print;
 
 /// An event that came through the ring.
 #[derive(Debug)]
@@ -86,6 +88,17 @@ impl Events {
         let until = now.saturating_sub(hold.as_nanos() as u64);
         let due = self.waiting.partition_point(|e| e.time <= until);
         self.waiting.drain(..due).inspect(|e| self.told[e.table] += 1).collect()
+    }
+
+    /// What is printed of an event.
+    pub fn print(&self, plan: &Plan, parts: &[PrintPart], event: &Happened) -> Print {
+        let table = &plan.tables[event.table];
+        Print {
+            name: table.name.clone(),
+            point: plan.points[table.point].name.clone(),
+            at_ns: self.since_begin(event.time),
+            parts: numbers::parts(parts, &table.keys, &event.keys),
+        }
     }
 
     /// What is done at events of a plan, by index.

@@ -8,7 +8,7 @@ use profinfer_compiler::plan::{Action, Each, Plan, Show, View};
 
 use super::{Run, RunError, Sink};
 use crate::ceilings::Ceilings;
-use crate::record::{AtEvents, Print, Record, Table, ViewKind};
+use crate::record::{AtEvents, Record, Table, ViewKind};
 use crate::session::events::Events;
 use crate::session::numbers;
 use crate::session::rows::{Rows, Source, gather, word};
@@ -141,12 +141,7 @@ impl Run<'_> {
                 None | Some(Each::Record) => {}
                 Some(Each::Act(actions)) => ends |= self.act(actions, sink)?,
                 Some(Each::Print(parts)) => {
-                    let print = Print {
-                        name: table.name.clone(),
-                        point: plan.points[table.point].name.clone(),
-                        at_ns: self.events.since_begin(event.time),
-                        parts: numbers::parts(parts, &table.keys, &event.keys),
-                    };
+                    let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(RunError::Output)?;
                 }
             }
