@@ -1,7 +1,7 @@
 //! The arguments, with the help that teaches them.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
@@ -190,10 +190,10 @@ pub struct RunArgs {
     /// Observes the processes too that the observed ones begin.
     #[arg(long)]
     pub follow: bool,
-    /// Format of the output.
-    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "table")]
-    pub format: Format,
-    /// Writes the output to a file instead of stdout.
+    /// Format of the output; by default what the end of the name behind -o says, else a table.
+    #[arg(short = 'f', long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Writes the output to a file, or to stdout with `-`.
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Folder for the files that a script writes: show t to "t.html".
@@ -291,10 +291,10 @@ pub struct ReplayArgs {
     /// Says what is in the recording, and makes no tables.
     #[arg(long)]
     pub info: bool,
-    /// Format of the output.
-    #[arg(short = 'f', long, value_name = "FORMAT", default_value = "table")]
-    pub format: Format,
-    /// Writes the output to a file instead of stdout.
+    /// Format of the output; by default what the end of the name behind -o says, else a table.
+    #[arg(short = 'f', long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Writes the output to a file, or to stdout with `-`.
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Folder for the files that a script writes: show t to "t.html".
@@ -450,6 +450,43 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+}
+
+impl Format {
+    /// The one that is asked for: by name, else by the end of the file's name.
+    pub(super) fn wanted(named: Option<Self>, file: Option<&Path>) -> Self {
+        named.or_else(|| Self::of_file(file?)).unwrap_or(Self::Table)
+    }
+
+    /// The format that a file's name tells; none if it ends in nothing known.
+    fn of_file(file: &Path) -> Option<Self> {
+        let name = file.file_name()?.to_string_lossy().to_lowercase();
+        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv)];
+        ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+    }
+
+    /// What the command line calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
+
+    /// Whether a terminal can show it.
+    pub(super) fn is_for_reading(self) -> bool {
+        match self {
+            Self::Table | Self::Json | Self::Csv => true,
+        }
+    }
+
+    /// Whether any beginning of it is of use, as of lines.
+    pub(super) fn grows(self) -> bool {
+        match self {
+            Self::Table | Self::Json | Self::Csv => true,
+        }
+    }
 }
 
 /// When to use colours.

@@ -1,10 +1,10 @@
 //! Where records go: the renderer's output, and messages to stderr.
 
-use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::args::{Color, Format};
+use super::destination::{Destination, DestinationError};
 use super::say;
 use super::script::{stderr_color, wants_color};
 use crate::record::{Level, Record};
@@ -18,9 +18,8 @@ const PIPE_WIDTH: usize = 80;
 /// The output of a run.
 pub(super) struct Output {
     renderer: Box<dyn Renderer>,
-    out: Box<dyn Write>,
+    out: Destination,
     format: Format,
-    terminal: bool,
     quiet: bool,
     color: Color,
 }
@@ -29,12 +28,15 @@ impl Output {
     /// Writes to a file, or to stdout.
     ///
     /// # Errors
-    /// The file cannot be made.
-    pub(super) fn new(format: Format, file: Option<&Path>, color: Color, quiet: bool) -> io::Result<Output> {
-        let (out, terminal): (Box<dyn Write>, bool) = match file {
-            Some(path) => (Box::new(BufWriter::new(File::create(path)?)), false),
-            None => (Box::new(io::stdout()), io::stdout().is_terminal()),
-        };
+    /// The file cannot be made, or the format is none for a terminal.
+    pub(super) fn new(
+        format: Format,
+        file: Option<&Path>,
+        color: Color,
+        quiet: bool,
+    ) -> Result<Output, DestinationError> {
+        let out = Destination::open(format, file)?;
+        let terminal = out.terminal;
         let (width, height) = if terminal { size() } else { (PIPE_WIDTH, 0) };
         let options = Options { color: wants_color(color, terminal), width, height, live: terminal };
         let view = match format {
@@ -42,7 +44,7 @@ impl Output {
             Format::Json => view::Format::Json,
             Format::Csv => view::Format::Csv,
         };
-        Ok(Output { renderer: view::renderer(view, options), out, format, terminal, quiet, color })
+        Ok(Output { renderer: view::renderer(view, options), out, format, quiet, color })
     }
 }
 
@@ -54,10 +56,10 @@ impl Sink for Output {
                 return Ok(());
             }
             // On a terminal the renderer places it above what it redraws.
-            if !(is_table && self.terminal) {
+            if !(is_table && self.out.terminal) {
                 say::err(&format!("profinfer: {}\n", escape(&m.text)));
             }
-            if is_table && !self.terminal {
+            if is_table && !self.out.terminal {
                 return Ok(());
             }
         } else if self.format == Format::Csv && !self.quiet {
@@ -67,12 +69,13 @@ impl Sink for Output {
         if self.format == Format::Csv && matches!(record, Record::Message(_)) {
             return Ok(());
         }
-        self.renderer.record(record, &mut *self.out)?;
-        self.out.flush()
+        self.renderer.record(record, &mut self.out)?;
+        // Nothing comes behind the end.
+        if matches!(record, Record::End(_)) { self.out.finish() } else { self.out.flush() }
     }
 
     fn resized(&mut self) {
-        if self.terminal {
+        if self.out.terminal {
             let (width, height) = size();
             self.renderer.resize(width, height);
         }

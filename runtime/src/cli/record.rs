@@ -57,7 +57,7 @@ fn try_run(args: &RecordArgs) -> Result<u8, u8> {
         pids: args.pids.clone(),
         names: args.names.clone(),
         follow: args.follow,
-        format: args.format,
+        format: Some(args.format),
         output: None,
         output_dir: args.output_dir.clone(),
         duration: args.duration,
@@ -88,8 +88,7 @@ fn sink(args: &RecordArgs, plan: &Plan) -> Result<Box<dyn Sink>, u8> {
     if !args.show {
         return Ok(Box::new(Said::new(args.source.color, args.quiet)));
     }
-    let output = Output::new(args.format, None, args.source.color, args.quiet)
-        .map_err(|e| fail(exit::OUTPUT, format!("cannot write to stdout: {e}")))?;
+    let output = Output::new(args.format, None, args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
     Ok(Box::new(Shown(Files::new(output, plan, &args.output_dir)?)))
 }
 

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use profinfer_compiler::Leaves;
 
-use super::args::ReplayArgs;
+use super::args::{Format, ReplayArgs};
 use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, say, script};
@@ -46,10 +46,9 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let compiled = script::compile_leaves(&source, &read, &engines[0], Leaves::Fields)?;
     let is_same = own && source.params == head.params;
     let file = read.sources.files()[0].name.clone();
-    let output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
-        let path = args.output.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-        fail(exit::USAGE, format!("cannot write {path}: {e}"))
-    })?;
+    let to = args.output.as_deref();
+    let output = Output::new(Format::wanted(args.format, to), to, args.source.color, args.quiet)
+        .map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;
     let replay = Replay::new(&compiled.plan, head, is_same).map_err(|e| fail(exit::SCRIPT, format!("{file}: {e}")))?;
     if compiled.plan.asks_ceilings() && head.ceilings.is_empty() && !args.quiet {

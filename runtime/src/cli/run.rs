@@ -39,11 +39,11 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let source = script::read(&args.source)?;
     let engines = script::engines(args.source.engine.as_deref())?;
     let plan = script::compile(&args.source, &source, &engines[0])?;
-    observe(args, (&plan, &engines), args.format != Format::Table && args.output.is_none(), || {
-        let output = Output::new(args.format, args.output.as_deref(), args.source.color, args.quiet).map_err(|e| {
-            let path = args.output.as_ref().map(|p| p.display().to_string()).unwrap_or_default();
-            fail(exit::USAGE, format!("cannot write {path}: {e}"))
-        })?;
+    let file = args.output.as_deref();
+    let format = Format::wanted(args.format, file);
+    let machine = format != Format::Table && file.is_none_or(|file| file.as_os_str() == "-");
+    observe(args, (&plan, &engines), machine, || {
+        let output = Output::new(format, file, args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
         Ok((Box::new(Files::new(output, &plan, &args.output_dir)?), None))
     })
 }
@@ -150,7 +150,8 @@ fn output_failed(
     if error.kind() == ErrorKind::BrokenPipe {
         return 0;
     }
-    let to = args.output.as_ref().map(|path| path.display().to_string()).or(recording);
+    let file = args.output.as_ref().filter(|path| path.as_os_str() != "-");
+    let to = file.map(|path| path.display().to_string()).or(recording);
     let to = to.unwrap_or_else(|| "to stdout".to_owned());
     let kept = unfinished.filter(|_| error.kind() != ErrorKind::BrokenPipe);
     let kept = kept.map_or_else(String::new, |path| format!("; what was recorded until then is in {path}"));
