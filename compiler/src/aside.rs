@@ -7,16 +7,19 @@
 //! It can be done where nothing that is asked may change in between: the engine's description says which arguments lead to
 //! what lasts until the stop (`lasting`), the points around have begun before the event and end after the stop, and nobody else
 //! asks for the event while it is open.
+//!
+//! Each thread of a team puts its own events aside. Its state key and the size of the team are the same for all of them, and are
+//! kept once ([`fixed`]); those others may ask for as well.
 
 use crate::catalogue::{Catalogue, Template};
-use crate::plan::{CaptureValue, Expr, Gate, KeySource, Plan, SlotHow};
+use crate::plan::{CaptureValue, Expr, Gate, KeySource, Plan, Point, SlotHow};
 use crate::typed::PointId;
 
 /// Events that are put aside at most.
 pub const EVENTS: usize = 64;
 /// How much may be done for an event that is put aside, by [`size`]: the kernel follows every way through the loop over them,
 /// and gives up on programs that it takes when there is no loop.
-const MOST: usize = 200;
+const MOST: usize = 240;
 /// Starts that are told apart.
 pub const STARTS: usize = 8;
 
@@ -38,14 +41,78 @@ pub fn arguments(plan: &Plan, id: PointId) -> Vec<&str> {
     all
 }
 
+/// What is the same for all events that a thread of a team puts aside, by its place: the words of the state key, and behind them
+/// the size of the team.
+pub fn fixed(plan: &Plan, id: PointId, e: &Expr) -> Option<usize> {
+    fixed_of(&plan.points[id], e)
+}
+
+/// As [`fixed`], or [`Fixed::There`] where it is only asked whether such a thing is there.
+pub fn fixed_or_there(plan: &Plan, id: PointId, e: &Expr) -> Option<Fixed> {
+    match e {
+        Expr::Has(a) => fixed(plan, id, a).map(|_| Fixed::There),
+        e => fixed(plan, id, e).map(Fixed::Word),
+    }
+}
+
+/// What others may ask of an event of a team that is put aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fixed {
+    /// What is [`fixed`], by its place.
+    Word(usize),
+    /// Whether that is there: it is.
+    There,
+}
+
+fn fixed_of(p: &Point, e: &Expr) -> Option<usize> {
+    let size = p.team.as_ref()?;
+    p.state_by.iter().chain([size]).position(|known| known == e)
+}
+
 /// Whether anything that is read of an event names the argument.
 fn asks(plan: &Plan, id: PointId, argument: &str) -> bool {
+    let names = |e: &Expr| names(&plan.points[id], e, argument);
     let captures = plan.points[id].captures.iter().any(|c| match &c.value {
-        CaptureValue::Number(e) => e.names(argument),
-        CaptureValue::Text(sources, _) => sources.iter().any(|(e, _)| e.names(argument)),
+        CaptureValue::Number(e) => names(e),
+        CaptureValue::Text(sources, _) => sources.iter().any(|(e, _)| names(e)),
         CaptureValue::Comm | CaptureValue::ArgText(..) => false,
     });
-    captures || plan.tables.iter().filter(|t| t.point == id).flat_map(|t| &t.open).any(|e| e.names(argument))
+    captures || plan.tables.iter().filter(|t| t.point == id).flat_map(|t| &t.open).any(names)
+}
+
+fn names(p: &Point, e: &Expr, argument: &str) -> bool {
+    let is_it = matches!(e, Expr::Arg(name) if name == argument);
+    fixed_of(p, e).is_none() && (is_it || e.parts().into_iter().any(|part| names(p, part, argument)))
+}
+
+/// Whether what a point asks of an event of `id` that it lies in, if it does, is when it began and what is the same for all of them.
+fn asks_fixed_only(plan: &Plan, asking: PointId, id: PointId) -> bool {
+    let is_fixed = |e: &Expr| match e {
+        Expr::Capture(of, i) if *of == id => match &plan.points[id].captures[*i].value {
+            CaptureValue::Number(e) => fixed_or_there(plan, id, e).is_some(),
+            _ => false,
+        },
+        Expr::Accum(of, _) | Expr::Series(of, _) | Expr::Part(of, _) => *of != id,
+        _ => true,
+    };
+    let all = |e: &Expr| !e.any(&|e| !is_fixed(e));
+    let q = &plan.points[asking];
+    let captures = q.captures.iter().all(|c| match &c.value {
+        CaptureValue::Number(e) => all(e),
+        CaptureValue::Text(sources, _) => sources.iter().all(|(e, _)| all(e)),
+        CaptureValue::Comm | CaptureValue::ArgText(..) => true,
+    });
+    let tables = plan.tables.iter().filter(|t| t.point == asking).all(|t| {
+        let key = t.key.iter().all(|field| match &field.source {
+            KeySource::Number(e) => all(e),
+            KeySource::Text(of, ..) => *of != id,
+        });
+        let slots = t.slots.iter().flat_map(|s| s.of.iter().chain(&s.against));
+        key && slots.chain(&t.open).chain(&t.close).chain(&t.context).all(all)
+    });
+    let series = q.series.iter().flat_map(|s| s.inputs.iter().chain(&s.keys)).all(all);
+    let gathered = plan.points.iter().flat_map(|p| &p.accums).filter(|a| a.of == asking);
+    captures && tables && series && gathered.filter_map(|a| a.value.as_ref()).all(all)
 }
 
 fn can_be(plan: &Plan, id: PointId, lasting: &[&str]) -> bool {
@@ -55,15 +122,21 @@ fn can_be(plan: &Plan, id: PointId, lasting: &[&str]) -> bool {
         // The script follows pointers as it says itself, to memory that nobody says lasts.
         return false;
     }
-    let is_alone =
-        p.state_by.is_empty() && p.team.is_none() && p.mark.is_none() && p.each.is_none() && p.parts.is_none();
-    let is_plain = is_alone && p.series.is_empty() && p.counters.is_empty() && p.accums.is_empty();
+    let is_of_thread = p.state_by.is_empty() && p.team.is_none() && p.mark.is_none();
+    let is_of_team = !p.state_by.is_empty() && p.team.is_some();
+    let is_one = p.each.is_none() && p.parts.is_none();
+    let is_plain =
+        (is_of_thread || is_of_team) && is_one && p.series.is_empty() && p.counters.is_empty() && p.accums.is_empty();
     if p.template != Template::Sequence || !p.used || !is_plain || lasting.is_empty() || p.starts.len() > STARTS {
         return false;
     }
-    let asked_by = |q: &crate::plan::Point| q.used && q.within.contains(&id);
+    let asked_by = |(asking, q): (PointId, &Point)| {
+        q.used && q.within.contains(&id) && !(is_of_team && asks_fixed_only(plan, asking, id))
+    };
     let tables = || plan.tables.iter().filter(|t| t.point == id);
-    if plan.points.iter().any(asked_by) || tables().any(|t| t.streamed || t.each.is_some() || t.context.is_some()) {
+    if plan.points.iter().enumerate().any(asked_by)
+        || tables().any(|t| t.streamed || t.each.is_some() || t.context.is_some())
+    {
         return false;
     }
     let lasts = |e: &Expr| lasts(plan, e, id, outer, lasting);
@@ -118,8 +191,11 @@ fn size(plan: &Plan, id: PointId) -> usize {
 /// Whether an expression gives the same at the end of everything as at the event.
 fn lasts(plan: &Plan, e: &Expr, id: PointId, outer: PointId, lasting: &[&str]) -> bool {
     let all = |es: &[Expr]| es.iter().all(|e| lasts(plan, e, id, outer, lasting));
+    if fixed(plan, id, e).is_some() {
+        return true;
+    }
     match e {
-        Expr::Const(_) | Expr::Absent | Expr::Word(..) | Expr::Dur | Expr::Pid | Expr::Tid => true,
+        Expr::Const(_) | Expr::Absent | Expr::Word(..) | Expr::Dur | Expr::Pid | Expr::Tid | Expr::UntilMark => true,
         Expr::Arg(name) => lasting.contains(&name.as_str()),
         Expr::Load { base, index, .. } => {
             all(std::slice::from_ref(&**base)) && index.as_ref().is_none_or(|(i, _)| all(std::slice::from_ref(&**i)))
@@ -134,7 +210,6 @@ fn lasts(plan: &Plan, e: &Expr, id: PointId, outer: PointId, lasting: &[&str]) -
         // Values that are computed go when the engine takes their memory for others.
         Expr::Float32(_)
         | Expr::Accum(..)
-        | Expr::UntilMark
         | Expr::Element(_)
         | Expr::PartIndex
         | Expr::Part(..)

@@ -349,21 +349,27 @@ pub enum Expr {
 impl Expr {
     /// Whether it or a part of it is so.
     pub fn any(&self, is: &dyn Fn(&Expr) -> bool) -> bool {
-        let any = |es: &[Expr]| es.iter().any(|e| e.any(is));
-        is(self)
-            || match self {
-                Self::Load { base, index, .. } => base.any(is) || index.as_ref().is_some_and(|(i, _)| i.any(is)),
-                Self::Neg(a)
-                | Self::Not(a)
-                | Self::Has(a)
-                | Self::Matches(a, ..)
-                | Self::Float32(a)
-                | Self::Steps(a, ..) => a.any(is),
-                Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => any(ab.as_slice()),
-                Self::If(c) => any(c.as_slice()),
-                Self::First(all) => any(all),
-                _ => false,
+        is(self) || self.parts().into_iter().any(|part| part.any(is))
+    }
+
+    /// The expressions that it is directly made of.
+    pub fn parts(&self) -> Vec<&Expr> {
+        match self {
+            Self::Load { base, index, .. } => {
+                let index = index.iter().map(|(index, _)| &**index);
+                std::iter::once(&**base).chain(index).collect()
             }
+            Self::Neg(a)
+            | Self::Not(a)
+            | Self::Has(a)
+            | Self::Matches(a, ..)
+            | Self::Float32(a)
+            | Self::Steps(a, ..) => vec![a],
+            Self::Arith(_, ab) | Self::Cmp(_, ab) | Self::And(ab) | Self::Or(ab) => ab.iter().collect(),
+            Self::If(c) => c.iter().collect(),
+            Self::First(all) => all.iter().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether an argument of that name is in it.

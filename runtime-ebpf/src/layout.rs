@@ -285,16 +285,23 @@ pub struct PointLayout {
 
 /// Where the thread slot has events that are put aside: see [`profinfer_compiler::aside`]. Behind each other, room for one more
 /// than are put aside: an event ends where the next one begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct AsideLayout {
+    /// The record that each of them is read into, one after the other.
+    pub record: i16,
     /// How many there are.
     pub count: i16,
     /// The number of the one at hand.
     pub index: i16,
     /// How many were told since what lies around them began.
     pub ordinal: i16,
-    /// The first one: when it began and the number of its start, then its arguments.
+    /// How many threads the team has.
+    pub team: i16,
+    /// The first one: when it began and the number of its start, then when it came to its mark last, if that is asked for, then its
+    /// arguments.
     pub events: i16,
+    /// Whether the time of the mark is kept.
+    pub marked: bool,
     /// Its arguments, by name.
     pub args: Vec<String>,
 }
@@ -305,12 +312,25 @@ impl AsideLayout {
 
     /// Bytes of an event.
     pub fn size(&self) -> i32 {
-        8 + 8 * self.args.len() as i32
+        i32::from(self.first_arg()) + 8 * self.args.len() as i32
     }
 
-    /// Bytes of all.
+    /// Where an event has its first argument.
+    pub fn first_arg(&self) -> i16 {
+        if self.marked { 16 } else { 8 }
+    }
+
+    /// How far behind the record something in the slot is.
+    pub fn behind(&self, in_slot: i16) -> i16 {
+        in_slot - self.record
+    }
+
+    /// Where an event has the time of its mark.
+    pub const MARK: i16 = 8;
+
+    /// Bytes of all but the record.
     fn bytes(&self) -> u32 {
-        24 + (aside::EVENTS as u32 + 1) * self.size() as u32
+        32 + (aside::EVENTS as u32 + 1) * self.size() as u32
     }
 }
 
@@ -508,9 +528,25 @@ impl Layout {
                     _ => l.size,
                 };
                 if p.aside {
+                    let mut record = l.in_slot;
+                    if l.by_state {
+                        // The slot has the key already.
+                        record = slot as i16;
+                        slot += l.size;
+                    }
                     let at = slot as i16;
                     let args = aside::arguments(plan, id).into_iter().map(str::to_owned).collect();
-                    let of = AsideLayout { count: at, index: at + 8, ordinal: at + 16, events: at + 24, args };
+                    let marked = l.mark.is_some();
+                    let of = AsideLayout {
+                        record,
+                        count: at,
+                        index: at + 8,
+                        ordinal: at + 16,
+                        team: at + 24,
+                        events: at + 32,
+                        marked,
+                        args,
+                    };
                     slot += of.bytes();
                     l.aside = Some(of);
                 }

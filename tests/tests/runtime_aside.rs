@@ -51,4 +51,52 @@ fn the_same_is_counted_as_at_once(kind: Kind) {
     assert!(!all.rows.iter().any(|r| text(r, "name").is_empty()));
     assert_eq!(aside.end()["dropped"], serde_json::json!({}), "{}", aside.end());
 }
-on_each_engine! { the_same_is_counted_as_at_once }
+
+/// Tables of the threads' steps, and what a thread that leaves the CPU asks of them.
+const TEAM: &str = "
+    on ggml_work < n = count(), busy = sum(busy), wait = sum(wait), time = sum(dur) by op, fused, name, ith, nth into all >
+    on ggml_work < n = count(), busy = sum(busy), time = sum(dur), longest = max(dur) by ith into threads >
+    on llama_ubatch < n = count(), ideal = sum(imbalance) into steps >
+    on off_cpu where (has(ggml_work.ith)) < n = count() by ith = ggml_work.ith into away >
+";
+
+/// Asks for a step while it is open, so that none is put aside.
+const TEAM_AT_ONCE: &str = "on page_fault where (has(ggml_work.op)) < count() into faults >";
+
+fn the_same_is_counted_of_a_team_as_at_once(kind: Kind) {
+    let lab = Lab::new();
+    let mut engine = lab.engine(kind);
+    let aside = lab.trace(&mut engine, TEAM, 5);
+    let at_once = lab.trace(&mut engine, &format!("{TEAM}\n{TEAM_AT_ONCE}"), 5);
+    let rows = |report: &Output| {
+        let table = report.table("all");
+        let rows = table.rows.iter().map(|row| {
+            let key = ["op", "fused", "name", "ith", "nth"].map(|k| row[k].to_string());
+            (key, whole(row, "n"))
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
+        rows
+    };
+    assert!(rows(&aside).len() > 800, "a row for each tensor and thread: {}", rows(&aside).len());
+    assert_eq!(rows(&aside), rows(&at_once));
+    let sum = |table: &str, column: &str| aside.table(table).rows.iter().map(|r| number(r, column)).sum::<f64>();
+    for column in ["n", "time", "busy"] {
+        assert_eq!(sum("all", column), sum("threads", column), "{column}");
+    }
+    assert!(sum("all", "busy") > 0.0 && sum("all", "busy") <= sum("all", "time"));
+    // The same is gathered by what encloses them; its shares of each step are rounded down.
+    let threads = aside.table("threads").rows.len() as f64;
+    let steps = aside.table("steps");
+    let (ideal, wait) = (number(&steps.rows[0], "ideal"), sum("all", "wait") / threads);
+    assert!((ideal - wait).abs() <= number(&steps.rows[0], "n"), "{ideal} {wait}");
+    for row in &aside.table("threads").rows {
+        assert!(number(row, "longest") < number(row, "time"), "{row:?}");
+    }
+    for row in &aside.table("away").rows {
+        assert!(whole(row, "ith") < threads as u64, "{row:?}");
+    }
+    assert_eq!(aside.end()["dropped"], serde_json::json!({}), "{}", aside.end());
+    assert_eq!(aside.end()["hits"]["ggml_work"], at_once.end()["hits"]["ggml_work"], "{}", aside.end());
+}
+on_each_engine! { the_same_is_counted_as_at_once, the_same_is_counted_of_a_team_as_at_once }

@@ -62,7 +62,7 @@ impl<'p> Emit<'p> {
     pub(crate) fn read_blocks(&mut self, reads: &[&Expr], point: PointId, start: usize) {
         let mut loads: Vec<Field<'_>> = Vec::new();
         for e in reads {
-            self.collect(e, &mut loads);
+            self.collect(e, point, &mut loads);
         }
         let mut args: Vec<&Expr> = loads.iter().map(|(base, ..)| *base).filter(|b| matches!(b, Expr::Arg(_))).collect();
         args.sort_by_key(|arg| name(arg));
@@ -141,7 +141,10 @@ impl<'p> Emit<'p> {
     }
 
     /// Loads at fixed places of structs that are arguments or stand behind a pointer of one.
-    fn collect<'e>(&self, e: &'e Expr, into: &mut Vec<Field<'e>>) {
+    fn collect<'e>(&self, e: &'e Expr, point: PointId, into: &mut Vec<Field<'e>>) {
+        if self.same_for_all(e, point).is_some() {
+            return;
+        }
         match e {
             Expr::Load { base, place, index, mem } => {
                 let is_near = matches!(&**base, Expr::Arg(_))
@@ -149,17 +152,17 @@ impl<'p> Emit<'p> {
                 if let (true, None, Some(offset)) = (is_near, index, self.target.offset(place)) {
                     into.push((base, offset, offset + i64::from(mem.size)));
                 }
-                self.collect(base, into);
+                self.collect(base, point, into);
                 if let Some((index, _)) = index {
-                    self.collect(index, into);
+                    self.collect(index, point, into);
                 }
             }
-            Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) => self.collect(a, into),
+            Expr::Neg(a) | Expr::Not(a) | Expr::Has(a) | Expr::Matches(a, _, _) => self.collect(a, point, into),
             Expr::Arith(_, ab) | Expr::Cmp(_, ab) | Expr::And(ab) | Expr::Or(ab) => {
-                ab.iter().for_each(|e| self.collect(e, into));
+                ab.iter().for_each(|e| self.collect(e, point, into));
             }
-            Expr::If(c) => c.iter().for_each(|e| self.collect(e, into)),
-            Expr::First(all) => all.iter().for_each(|e| self.collect(e, into)),
+            Expr::If(c) => c.iter().for_each(|e| self.collect(e, point, into)),
+            Expr::First(all) => all.iter().for_each(|e| self.collect(e, point, into)),
             _ => {}
         }
     }

@@ -51,6 +51,14 @@ impl Emit<'_> {
     /// `r0` = a word of the open record of `of`, absent if there is none; says that it may be.
     pub(crate) fn enclosing_word(&mut self, of: PointId, at: i16) -> bool {
         let (none, end) = (self.asm.label(), self.asm.label());
+        if self.puts_aside(of) {
+            self.enclosing_aside(of, at, none);
+            self.asm.jump(end);
+            self.asm.place(none);
+            self.absent();
+            self.asm.place(end);
+            return true;
+        }
         let base = self.enclosing_record(of, none);
         self.asm.load(8, R0, R2, base + at);
         self.asm.jump(end);

@@ -24,6 +24,10 @@ impl Emit<'_> {
             self.asm.load(8, R0, RECORD, at);
             return true;
         }
+        if let Some(at) = self.same_for_all(e, point) {
+            self.asm.load(8, R0, RECORD, at);
+            return false;
+        }
         match e {
             Expr::Const(n) => {
                 self.asm.load_imm(R0, *n);

@@ -9,7 +9,7 @@ use profinfer_compiler::typed::PointId;
 
 use super::Emit;
 use crate::asm::{Alu, Jump, Label};
-use crate::insn::{R0, R1, R2, R3, RECORD, SLOT};
+use crate::insn::{R0, R1, R2, R3, RECORD};
 use crate::layout::{FRONT_ROWS, MapId, front};
 
 impl Emit<'_> {
@@ -25,7 +25,7 @@ impl Emit<'_> {
         let scratch = self.layout.points[point].scratch;
         let key = front::VALUE + layout.value_size as i16;
         let words = (layout.key_size / 8) as i16;
-        self.asm.load(8, R1, SLOT, aside.ordinal);
+        self.asm.load(8, R1, RECORD, aside.behind(aside.ordinal));
         self.asm.jump_if_imm(Jump::Ge, R1, FRONT_ROWS as i32, other);
         self.asm.alu_imm(Alu::Mul, R1, layout.front_row() as i32);
         self.asm.load_map_value(R2, MapId::Front(table), 0);

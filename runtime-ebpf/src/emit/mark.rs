@@ -4,9 +4,9 @@ use profinfer_compiler::typed::PointId;
 
 use super::Emit;
 use super::value::KeyAt;
-use crate::asm::{Alu, Jump};
+use crate::asm::{Alu, Jump, Label};
 use crate::insn::{NOW, R0, R1, RECORD, SLOT};
-use crate::layout::{MapId, record};
+use crate::layout::{AsideLayout, MapId, record};
 
 impl Emit<'_> {
     /// The thread comes to the mark of the point: the time is kept in its open step, over that of an earlier hit.
@@ -19,6 +19,14 @@ impl Emit<'_> {
         self.thread_slot(end, false);
         self.asm.load(8, R0, SLOT, in_slot);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
+        if self.puts_aside(point) {
+            self.now();
+            self.last_aside(point, R1, end);
+            self.asm.store(R1, self.aside(point).events + AsideLayout::MARK, NOW);
+            self.mark_reached(point, end);
+            self.asm.place(end);
+            return;
+        }
         self.lookup(MapId::State(point), KeyAt::Slot(in_slot));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         self.asm.mov(RECORD, R0);
@@ -27,13 +35,17 @@ impl Emit<'_> {
         self.now();
         self.asm.store(RECORD, at, NOW);
         self.mark_counts(point);
-        // That it was ever reached is told once: a word that all threads write to would be a bottleneck.
+        self.mark_reached(point, end);
+        self.asm.place(end);
+    }
+
+    /// That the mark was ever reached is told once: a word that all threads write to would be a bottleneck.
+    fn mark_reached(&mut self, point: PointId, end: Label) {
         let word = self.layout.mark_counter(point);
         self.asm.load_map_value(R0, MapId::Counters, word * 8);
         self.asm.load(8, R1, R0, 0);
         self.asm.jump_if_imm(Jump::Ne, R1, 0, end);
         self.asm.store_imm(R0, 0, 1);
-        self.asm.place(end);
     }
 
     /// `r0` = the time from the start of the step at hand to its last mark; absent if there was none.

@@ -3,6 +3,7 @@
 //! Registers: r6 the probed thread's registers, r7 its slot, r8 the record at hand, r9 the time; r0 to r5 are free.
 
 mod aside;
+mod aside_team;
 mod block;
 mod call;
 mod counts;
@@ -71,6 +72,8 @@ pub(crate) struct Emit<'p> {
     generation: i16,
     /// Fields that have been read already.
     blocks: Vec<block::Block>,
+    /// The point whose events are being told that were put aside.
+    telling: Option<PointId>,
     /// Arguments of an event that was put aside, on the stack.
     kept: Vec<(String, i16)>,
     /// Arguments of a point of the kernel that are on the stack.
@@ -161,6 +164,7 @@ impl<'p> Emit<'p> {
             timed: false,
             generation: 0,
             blocks: Vec::new(),
+            telling: None,
             kept: Vec::new(),
             places: Vec::new(),
         }

@@ -18,11 +18,14 @@ use crate::insn::{FP, R0, R1, RECORD, SLOT, helper};
 use crate::layout::{MapId, PointCounter, counter, record};
 
 /// Threads of a team at most.
-const MAX_TEAM: i32 = 4096;
+pub(super) const MAX_TEAM: i32 = 4096;
 
 impl Emit<'_> {
     /// A thread of the team begins a step, which ends the one it had open.
     pub(crate) fn team_start(&mut self, point: PointId, start: usize, end: Label) -> Result<(), BuildError> {
+        if self.puts_aside(point) {
+            return self.put_aside_in_team(point, start, end);
+        }
         let plan = self.plan;
         let p = &plan.points[point];
         let reads: Vec<_> = p.only.iter().chain(&p.state_by).chain(&p.team).collect();
@@ -86,6 +89,10 @@ impl Emit<'_> {
     /// The stop on thread 0 ends the open steps of all threads of its team, and forgets them: teams may be made anew for
     /// every graph.
     pub(crate) fn team_stop(&mut self, point: PointId, end: Label) {
+        if self.puts_aside(point) {
+            self.stop_aside_in_team(point, end);
+            return;
+        }
         self.thread_slot(end, false);
         let in_slot = self.layout.points[point].in_slot;
         let size = self.layout.points[point].team_size();
@@ -125,7 +132,7 @@ impl Emit<'_> {
     }
 
     /// The state key of the hit, on the stack.
-    fn team_key(&mut self, point: PointId, start: usize) -> i16 {
+    pub(super) fn team_key(&mut self, point: PointId, start: usize) -> i16 {
         let plan = self.plan;
         let key = self.asm.alloc(self.layout.points[point].state_key);
         for (i, e) in plan.points[point].state_by.iter().enumerate() {
@@ -138,7 +145,7 @@ impl Emit<'_> {
         key
     }
 
-    fn key_to_slot(&mut self, point: PointId, key: i16) {
+    pub(super) fn key_to_slot(&mut self, point: PointId, key: i16) {
         let in_slot = self.layout.points[point].in_slot;
         for at in (0..self.layout.points[point].state_key as i16).step_by(8) {
             self.asm.load(8, R0, FP, key + at);
@@ -147,12 +154,12 @@ impl Emit<'_> {
     }
 
     /// `r1` and `r2` for a call on the map of open steps, with the key in the slot.
-    fn state_in_slot(&mut self, point: PointId) {
+    pub(super) fn state_in_slot(&mut self, point: PointId) {
         self.map_and_key(MapId::State(point), KeyAt::Slot(self.layout.points[point].in_slot));
     }
 
     /// `r7` = the slot of the team's thread 0, or 0 if it has not begun; goes to `none` as soon as that is known.
-    fn leader_slot(&mut self, point: PointId, key: i16, number: i16, none: Label) {
+    pub(super) fn leader_slot(&mut self, point: PointId, key: i16, number: i16, none: Label) {
         let Some(team) = self.layout.points[point].team else { return };
         let own = self.asm.alloc(8);
         self.asm.load(8, R0, FP, number);

@@ -322,9 +322,11 @@ impl Emit<'_> {
             p.used && p.template == Template::Sequence && p.gate == Gate::Inside(outer) && self.target.has(*id)
         };
         for point in (0..self.plan.points.len()).filter(inside).collect::<Vec<_>>() {
-            if self.puts_aside(point) {
+            if self.layout.points[point].by_state {
+                // By its time it is told from what lies in the new one.
+            } else if self.puts_aside(point) {
                 self.forget_aside(point);
-            } else if !self.layout.points[point].by_state {
+            } else {
                 let closed = self.asm.label();
                 let at = self.layout.points[point].in_slot + record::START;
                 self.asm.load(8, R0, SLOT, at);
