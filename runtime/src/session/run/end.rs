@@ -29,7 +29,7 @@ impl Run<'_> {
         &mut self,
         reason: String,
         signals: &mut Signals,
-        mut watch: Watch,
+        watch: Watch,
         sink: &mut dyn Sink,
     ) -> Result<bool, RunError> {
         self.instances.iter().for_each(|i| i.set_gate(gate::NO_NEW_STEP));
@@ -39,6 +39,8 @@ impl Run<'_> {
         if let Some(recorder) = &mut self.recorder {
             recorder.stop(self.settings.duration.filter(|_| reason == "duration"));
         }
+        // Nothing is attached to any more, and nobody stands still for it. The kernel takes its time with the links meanwhile.
+        drop(watch);
         let until = Instant::now() + DRAIN;
         while self.observed.iter().any(|o| o.process.is_alive())
             && self.instances.iter().any(|i| i.active() > 0)
@@ -47,15 +49,12 @@ impl Run<'_> {
             tokio::select! {
                 // A second Ctrl-C does not wait.
                 wake = signals.next() => if matches!(wake, Wake::Interrupt | Wake::Terminate) { break },
-                // What is loaded now is not attached to any more, but a command that we started stands still for it.
-                pids = watch.next() => pids?.into_iter().try_for_each(|pid| watch.resume(pid))?,
                 () = tokio::time::sleep(DRAIN_TICK) => {}
             }
         }
         self.end_cost();
         let counted = self.started.elapsed();
         self.ended = Some(Instant::now());
-        drop(watch);
         self.arrive(sink, Duration::ZERO)?;
         self.check(sink)?;
         self.instances.iter_mut().for_each(Instance::detach_all);
