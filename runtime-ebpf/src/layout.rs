@@ -297,6 +297,8 @@ pub struct AsideLayout {
     pub ordinal: i16,
     /// How many threads the team has.
     pub team: i16,
+    /// When the last of them ended, if that was before the stop that tells them.
+    pub ended: i16,
     /// The first one: when it began and the number of its start, then when it came to its mark last, if that is asked for, then its
     /// arguments.
     pub events: i16,
@@ -330,7 +332,7 @@ impl AsideLayout {
 
     /// Bytes of all but the record.
     fn bytes(&self) -> u32 {
-        32 + (aside::EVENTS as u32 + 1) * self.size() as u32
+        40 + (aside::EVENTS as u32 + 1) * self.size() as u32
     }
 }
 
@@ -543,7 +545,8 @@ impl Layout {
                         index: at + 8,
                         ordinal: at + 16,
                         team: at + 24,
-                        events: at + 32,
+                        ended: at + 32,
+                        events: at + 40,
                         marked,
                         args,
                     };

@@ -5,12 +5,14 @@
 //! times, its arguments, and the records around it, which are those of that moment still.
 
 use profinfer_compiler::aside::{EVENTS, fixed};
+use profinfer_compiler::catalogue::Stop;
 use profinfer_compiler::plan::{Expr, Gate};
 use profinfer_compiler::typed::PointId;
+use profinfer_lang::ast::Edge;
 
 use super::{Emit, Phase};
 use crate::asm::{Alu, BuildError, Jump, Label};
-use crate::insn::{FP, NOW, R0, R1, R2, RECORD, SLOT};
+use crate::insn::{FP, NOW, R0, R1, R2, R3, RECORD, SLOT};
 use crate::layout::{AsideLayout, MapId, PointCounter, record};
 
 impl Emit<'_> {
@@ -81,11 +83,24 @@ impl Emit<'_> {
         self.asm.store_imm(RECORD, lies.behind(lies.count), 1);
     }
 
+    /// Whether another stop comes behind the one at hand in any case, so that this one only has to say when it was: what tells
+    /// events is a loop, which takes the kernel a while to verify.
+    pub(super) fn only_notes_end(&self, point: PointId) -> bool {
+        let is_certain = |stop: &Stop| stop.at == Edge::Return && !stop.optional;
+        self.at == Edge::Entry && self.plan.points[point].stops.iter().any(is_certain)
+    }
+
     /// The last event ends, and all are told.
     pub(crate) fn stop_aside(&mut self, point: PointId, end: Label) {
         let lies = self.aside(point);
         self.thread_slot(end, false);
         self.record_address(point);
+        if self.only_notes_end(point) {
+            self.number_aside(point, end);
+            self.now();
+            self.asm.store(SLOT, lies.ended, NOW);
+            return;
+        }
         self.number_aside(point, end);
         let over = self.asm.label();
         if let Gate::Inside(outer) = self.plan.points[point].gate {
@@ -98,6 +113,7 @@ impl Emit<'_> {
         // Building it cannot fail here: it has been built for a start.
         let _ = self.tell_all(point);
         self.asm.store_imm(RECORD, lies.behind(lies.count), 0);
+        self.asm.store_imm(SLOT, lies.ended, 0);
         self.asm.place(over);
     }
 
@@ -110,12 +126,20 @@ impl Emit<'_> {
         self.asm.jump_if_imm(Jump::Gt, R1, EVENTS as i32, none);
     }
 
-    /// The last of r1 events behind the record in r8 ends now.
+    /// The last of r1 events behind the record in r8 ends now, or ended when an earlier stop has said so in r7's slot.
     pub(super) fn end_last(&mut self, point: PointId) {
         let lies = self.aside(point);
         self.asm.alu_imm(Alu::Mul, R1, lies.size());
         self.asm.alu(Alu::Add, R1, RECORD);
         self.asm.mov(R0, NOW);
+        let is_now = self.asm.label();
+        self.asm.load(8, R2, SLOT, lies.ended);
+        self.asm.load(8, R3, R1, lies.behind(lies.events) - lies.size() as i16);
+        self.asm.alu_imm(Alu::Rsh, R3, AsideLayout::START_BITS);
+        // It may be left from a graph whose last stop did not come.
+        self.asm.jump_if(Jump::Le, R2, R3, is_now);
+        self.asm.mov(R0, R2);
+        self.asm.place(is_now);
         self.asm.alu_imm(Alu::Lsh, R0, AsideLayout::START_BITS);
         self.asm.store(R1, lies.behind(lies.events), R0);
     }

@@ -105,6 +105,10 @@ impl Emit<'_> {
         self.asm.load(8, R0, SLOT, size);
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);
         self.now();
+        if self.only_notes_end(point) {
+            self.asm.store(SLOT, lies.ended, NOW);
+            return;
+        }
         let before = self.asm.stack();
         let thread = self.asm.alloc(8);
         let (turn, told, gone, next, done) =
@@ -153,6 +157,7 @@ impl Emit<'_> {
         self.asm.jump(turn);
         self.asm.place(done);
         self.asm.store_imm(SLOT, in_slot, 0);
+        self.asm.store_imm(SLOT, lies.ended, 0);
         self.asm.release_to(before);
     }
 
