@@ -61,6 +61,11 @@ impl Emit<'_> {
                     Some(at) => {
                         updated.push(at);
                         self.update(slot, at, value, table, point, done);
+                        // That there was something to add is counted where that is known.
+                        if let Some(at) = self.presence(table, slot).filter(|at| !updated.contains(at)) {
+                            updated.push(at);
+                            self.add_to(value, at as i16, None);
+                        }
                     }
                     None => self.bucket_row(slot, table, i, point, done),
                 }
@@ -69,6 +74,18 @@ impl Emit<'_> {
         }
         self.asm.release(8);
         self.asm.release(8);
+    }
+
+    /// Where the rows of a table count the events in which what a slot sums up was there.
+    fn presence(&self, table: usize, sum: &Slot) -> Option<u32> {
+        if sum.how != SlotHow::Sum || !sum.nullable || sum.derived.is_some() {
+            return None;
+        }
+        let is_it = |slot: &Slot| slot.how == SlotHow::Present && slot.of == sum.of && slot.derived.is_none();
+        self.layout.tables[table].keeps.iter().find_map(|of| {
+            let slots = self.plan.tables[*of].slots.iter().zip(&self.layout.tables[*of].slots);
+            slots.filter(|(slot, _)| is_it(slot)).find_map(|(_, at)| *at)
+        })
     }
 
     /// Puts the key together, `at` bytes into the place for it.
