@@ -15,6 +15,7 @@ use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
 use crate::ratio;
 use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
+use crate::texts::EVENT_COLUMNS;
 use crate::typed::{Accum, AccumHow, CallValue, Kind, Part, PartHow, Place, Series, SeriesHow, Stage, Typed};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
 
@@ -131,7 +132,7 @@ impl Resolver<'_> {
                 .at(span, "here")
                 .help("usage: hist(gap(x)), avg(gap(x)): x less that of the event before with the same key")),
             (n, _) if AGGREGATES.contains(&n) => Err(aggregate(n, span)),
-            ("print", _) => Err(not_alone(span)),
+            (n, _) if EVENT_COLUMNS.contains(&n) => Err(not_alone(n, span)),
             (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),

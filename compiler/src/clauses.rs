@@ -20,9 +20,9 @@ use crate::kernel;
 use crate::lower::{Lowering, Want};
 use crate::pattern::{Alt, Pattern};
 use crate::plan::{self, KeyField, OutKey, Table, UserExpr};
-use crate::prints::is_print;
 use crate::probes::{self, Spot};
 use crate::resolve::{AGGREGATES, Resolver, Scope};
+use crate::texts::is_of_events;
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::Type;
 use crate::variants::variant;
@@ -163,8 +163,8 @@ impl<'a> Clauses<'a> {
         let conditions = self.conditions(point, at, filter);
         for (i, group) in clause.body.groups.iter().enumerate() {
             match &group.kind {
-                GroupKind::Columns { columns, by, .. } if columns.iter().any(is_print) => {
-                    self.prints(point, group, (columns, by), &conditions);
+                GroupKind::Columns { columns, by, .. } if columns.iter().any(is_of_events) => {
+                    self.of_each_event(point, group, (columns, by), &conditions);
                 }
                 GroupKind::Columns { columns, by, into, limit } => {
                     let given = names.get(i).cloned().flatten().map(|name| Spanned::new(name, at.path.span));

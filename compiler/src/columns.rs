@@ -15,6 +15,7 @@ use crate::joined::Draft;
 use crate::lower::{Lowering, Want, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
+use crate::texts::EVENT_COLUMNS;
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::{ArithOp, Type, arithmetic};
 
@@ -191,7 +192,9 @@ impl<'c, 'a> Columns<'c, 'a> {
             ExprKind::Call { name, args } if AGGREGATES.contains(&name.node.as_str()) => {
                 self.aggregate(&name.node, args, e.span)
             }
-            ExprKind::Call { name, .. } if name.node == "print" => Err(not_alone(e.span)),
+            ExprKind::Call { name, .. } if EVENT_COLUMNS.contains(&name.node.as_str()) => {
+                Err(not_alone(&name.node, e.span))
+            }
             ExprKind::Call { name, .. } if LATER.contains(&name.node.as_str()) => {
                 Err(not_yet(&format!("`{}`", name.node), e.span))
             }

@@ -19,10 +19,10 @@ use crate::kernel::{self, MADE};
 use crate::modules::{Linked, Links};
 use crate::params;
 use crate::plan::{Action, Each, Plan, Table, Timer};
-use crate::prints;
 use crate::probes;
 use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
 use crate::stack::with_room;
+use crate::texts::{self, EVENT_COLUMNS};
 
 /// Rows a table may have where the script does not say.
 pub const DEFAULT_LIMIT: u64 = 10_000;
@@ -123,7 +123,7 @@ fn run(
     by_context: bool,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut unread = Vec::new();
-    let program = &*prints::expand(program, sources, &mut unread);
+    let program = &*texts::expand(program, sources, &mut unread);
     let added = added::added(program, catalogue);
     let described = catalogue.points.len();
     let catalogue = &*added.catalogue;
@@ -314,7 +314,7 @@ fn called_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
     }
     // In its module it is called by its last word.
     let word = last_word(word);
-    let of_language = word == "gap" || [AGGREGATES, SCALARS, LATER].iter().any(|w| w.contains(&word));
+    let of_language = word == "gap" || [AGGREGATES, SCALARS, LATER, &EVENT_COLUMNS].iter().any(|w| w.contains(&word));
     let whose = match of_language {
         true => "the language",
         false if resolver.catalogue().fns.contains_key(word) => "the engine description",

@@ -4,19 +4,26 @@ use profinfer_lang::ast::{self, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
-use crate::clauses::{Clauses, Conditions, both};
+use crate::clauses::{Clauses, Conditions, both, without_blanks};
 use crate::lower::Want;
 use crate::plan::{Each, KeyField, OutKey, PrintPart, Table};
-use crate::prints::{Part, is_print, parts};
 use crate::resolve::Scope;
+use crate::texts::{Part, event_word, parts};
 use crate::typed::PointId;
 
 /// Bytes of an event that is printed at most.
 const MAX_EVENT_BYTES: u32 = 4096;
 
+/// What is known of an event that is sent: its key in the kernel, and what that shows.
+#[derive(Default)]
+pub(crate) struct Known {
+    key: Vec<KeyField>,
+    keys: Vec<OutKey>,
+}
+
 impl Clauses<'_> {
-    /// A group of `print`s: each is a record of each event.
-    pub(crate) fn prints(
+    /// A group of columns that each stand for a record of every event: `print`.
+    pub(crate) fn of_each_event(
         &mut self,
         point: PointId,
         group: &ast::Group,
@@ -26,48 +33,74 @@ impl Clauses<'_> {
         let GroupKind::Columns { into, limit, .. } = &group.kind else { return };
         let table_words = by.first().map(|k| k.expr.span).or(into.as_ref().map(|n| n.span));
         if let Some(span) = table_words.or(limit.as_ref().map(|l| l.span)) {
-            let d = Diagnostic::error("PI0330", "`print` takes neither `by` nor `into` nor `limit`");
+            let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
+            let d = Diagnostic::error("PI0330", format!("`{word}` takes neither `by` nor `into` nor `limit`"));
             self.errors.push(d.at(span, "belongs to tables").help(
                 "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`",
             ));
             return;
         }
         for column in columns {
-            if !is_print(column) {
-                self.errors.push(not_alone(column.expr.span));
-                continue;
-            }
-            let Some(parts) = parts(column) else {
-                // A text that cannot be read has been told.
-                if !is_text(column) {
-                    let d = Diagnostic::error("PI0306", "`print` takes a text as it is to be printed");
-                    self.errors.push(d.at(column.expr.span, "here").help("usage: print(\"slow: {name} {dur}\")"));
-                }
+            let ast::ExprKind::Call { args, .. } = &column.expr.kind else {
+                self.errors.push(not_alone("print", column.expr.span));
                 continue;
             };
             let faults = self.errors.len();
-            let (mut key, mut keys, mut texts) = (Vec::new(), Vec::new(), Vec::new());
-            for part in parts {
-                match part {
-                    Part::Text(text) => texts.push(PrintPart::Text(text.to_owned())),
-                    Part::Value(name, value) => {
-                        let typed = self.resolver.expr(value, Scope::clause(point), None);
-                        let Some(typed) = self.keep(typed) else { continue };
-                        let value = self.lowering.user(&typed, point, &mut key, Want::Event);
-                        let Some(value) = self.keep(value) else { continue };
-                        texts.push(PrintPart::Key(keys.len()));
-                        keys.push(OutKey { name: name.to_owned(), ty: typed.ty, value });
-                    }
+            let mut known = Known::default();
+            let each = match event_word(&column.expr) {
+                Some("print") => self.print(point, args, column.expr.span, &mut known),
+                _ => {
+                    self.errors.push(not_alone("print", column.expr.span));
+                    continue;
                 }
-            }
+            };
             let name = match &column.name {
                 Some(name) => name.node.clone(),
-                None => self.event_name("print"),
+                None => self.event_name(event_word(&column.expr).unwrap_or_default()),
             };
-            if self.errors.len() == faults {
-                self.event(point, (name, Each::Print(texts), column.expr.span), (key, keys), conditions);
+            if let Some(each) = each.filter(|_| self.errors.len() == faults) {
+                self.event(point, (name, each, column.expr.span), known, conditions);
             }
         }
+    }
+
+    /// `print("slow: {name} {dur}")`
+    fn print(&mut self, point: PointId, args: &[ast::CallArg], span: Span, known: &mut Known) -> Option<Each> {
+        match args {
+            [ast::CallArg { name: None, value }] if parts(value).is_some() => {
+                Some(Each::Print(self.text(point, value, known)))
+            }
+            // A text that cannot be read has been told.
+            [ast::CallArg { name: None, value }] if matches!(value.kind, ast::ExprKind::Str(_)) => None,
+            _ => {
+                let d = Diagnostic::error("PI0306", "`print` takes a text as it is to be printed");
+                self.errors.push(d.at(span, "here").help("usage: print(\"slow: {name} {dur}\")"));
+                None
+            }
+        }
+    }
+
+    /// The parts of a text; of anything else its value alone.
+    fn text(&mut self, point: PointId, text: &ast::Expr, known: &mut Known) -> Vec<PrintPart> {
+        let Some(parts) = parts(text) else {
+            let written = without_blanks(self.sources.text(text.span));
+            return self.value(point, &written, text, known).map(PrintPart::Key).into_iter().collect();
+        };
+        let part = |part| match part {
+            Part::Text(text) => Some(PrintPart::Text(text.to_owned())),
+            Part::Value(name, value) => self.value(point, name, value, known).map(PrintPart::Key),
+        };
+        parts.into_iter().filter_map(part).collect()
+    }
+
+    /// Has a value sent with the event: its place among [`Table::keys`].
+    fn value(&mut self, point: PointId, name: &str, value: &ast::Expr, known: &mut Known) -> Option<usize> {
+        let typed = self.resolver.expr(value, Scope::clause(point), None);
+        let typed = self.keep(typed)?;
+        let value = self.lowering.user(&typed, point, &mut known.key, Want::Event);
+        let value = self.keep(value)?;
+        known.keys.push(OutKey { name: name.to_owned(), ty: typed.ty, value });
+        Some(known.keys.len() - 1)
     }
 
     /// What the body of a clause on a point shows, clears or ends at each event, as one step behind all that it counts.
@@ -78,7 +111,7 @@ impl Clauses<'_> {
         let span = first.span;
         let name = self.event_name("actions");
         self.at_events.push((self.tables.len(), ast::Body { groups, span: body.span }));
-        self.event(point, (name, Each::Act(Vec::new()), span), (Vec::new(), Vec::new()), conditions);
+        self.event(point, (name, Each::Act(Vec::new()), span), Known::default(), conditions);
     }
 
     /// Reads what is done at events, now that all tables are there.
@@ -100,7 +133,7 @@ impl Clauses<'_> {
         &mut self,
         point: PointId,
         (name, each, span): (String, Each, Span),
-        (mut key, keys): (Vec<KeyField>, Vec<OutKey>),
+        Known { mut key, keys }: Known,
         conditions: &Conditions,
     ) {
         let mut user = None;
@@ -136,14 +169,10 @@ impl Clauses<'_> {
     }
 }
 
-fn is_text(column: &ast::Column) -> bool {
-    let ast::ExprKind::Call { args, .. } = &column.expr.kind else { return false };
-    matches!(args.as_slice(), [only] if only.name.is_none() && matches!(only.value.kind, ast::ExprKind::Str(_)))
-}
-
 /// A `print` that is a part of something, or something beside one.
-pub(crate) fn not_alone(span: Span) -> Diagnostic {
-    Diagnostic::error("PI0330", "`print` stands in a clause on a point, with nothing else in its group")
+pub(crate) fn not_alone(word: &str, span: Span) -> Diagnostic {
+    let example = "groups are split with `;`: < count() by op; print(\"{op}\") >";
+    Diagnostic::error("PI0330", format!("`{word}` stands in a clause on a point, with nothing else in its group"))
         .at(span, "here")
-        .help("groups are split with `;`: < count() by op; print(\"{op}\") >")
+        .help(example)
 }

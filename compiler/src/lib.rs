@@ -7,7 +7,7 @@
 //! 3. `params` gives parameters their values, so that everything after can fold them.
 //! 4. `added` adds a script's own structs, enums, points and functions to the description, `unchecked` finds where a script
 //!    reads memory at a place of its own reckoning.
-//! 5. `probes` and `aggs` put points and columns in the places of their names, `prints` reads the texts of `print`.
+//! 5. `probes` and `aggs` put points and columns in the places of their names, `texts` reads the texts of `print`.
 //! 6. [`resolve`] turns names into loads from the target's memory and checks types and units, with `calls` for functions
 //!    and `fold` for constants.
 //! 7. `lower` splits expressions by when they can be known: at the start of an event, at its end, in user space.
@@ -44,12 +44,12 @@ pub mod params;
 pub mod pattern;
 pub mod plan;
 pub mod print;
-mod prints;
 mod probes;
 mod ratio;
 pub mod recording;
 pub mod resolve;
 mod stack;
+mod texts;
 pub mod typed;
 pub mod types;
 mod unchecked;

@@ -16,7 +16,7 @@ use profinfer_lang::span::Span;
 pub use self::load::{Distrust, LoadError, Loaded, Loader};
 use self::rename::{Names, Rename};
 use crate::faults::twice;
-use crate::prints;
+use crate::texts;
 
 /// Files that a script may be made of.
 const MAX_FILES: usize = 100;
@@ -68,7 +68,7 @@ impl Links {
 /// `sources`.
 pub fn link(program: Program, key: &str, sources: &mut SourceMap, loader: &dyn Loader) -> Linked {
     // What stands in the texts of `print` names things, too. Faults are told when the script is compiled.
-    let program = prints::expand(&program, sources, &mut Vec::new()).into_owned();
+    let program = texts::expand(&program, sources, &mut Vec::new()).into_owned();
     let mut linker = Linker {
         loader,
         sources,

@@ -1,5 +1,6 @@
-//! The texts of `print`: `print("slow: {name}")` becomes a call with the text's parts as arguments, before anything else looks
-//! at a clause. So what stands in braces is an expression as any other.
+//! Columns that stand for each event (`print`, …) and their texts: in `print("slow: {name}")` the text becomes a call without a
+//! name whose arguments are its parts, before anything else looks at a clause. So what stands in braces is an expression as any
+//! other.
 //!
 //! A part has a name: none of its own for text, and for an expression how it is written.
 
@@ -13,9 +14,18 @@ use profinfer_lang::span::Span;
 
 use crate::clauses::without_blanks;
 
+/// The columns that stand for a record of each event.
+pub(crate) const EVENT_COLUMNS: [&str; 1] = ["print"];
+
+/// The word of an expression that stands for a record of each event.
+pub(crate) fn event_word(e: &Expr) -> Option<&'static str> {
+    let ExprKind::Call { name, .. } = &e.kind else { return None };
+    EVENT_COLUMNS.into_iter().find(|word| *word == name.node)
+}
+
 /// Whether a column stands for a record of each event.
-pub(crate) fn is_print(column: &Column) -> bool {
-    matches!(&column.expr.kind, ExprKind::Call { name, .. } if name.node == "print")
+pub(crate) fn is_of_events(column: &Column) -> bool {
+    event_word(&column.expr).is_some()
 }
 
 /// A part of a text, once it is read.
@@ -25,10 +35,10 @@ pub(crate) enum Part<'e> {
     Value(&'e str, &'e Expr),
 }
 
-/// The parts of a `print` whose text was read; none of one whose text was wrong, or that has none.
-pub(crate) fn parts(column: &Column) -> Option<Vec<Part<'_>>> {
-    let ExprKind::Call { args, .. } = &column.expr.kind else { return None };
-    if args.is_empty() {
+/// The parts of a text that was read; none of one that was wrong, or of anything else.
+pub(crate) fn parts(text: &Expr) -> Option<Vec<Part<'_>>> {
+    let ExprKind::Call { name, args } = &text.kind else { return None };
+    if !name.node.is_empty() {
         return None;
     }
     args.iter()
@@ -46,17 +56,20 @@ pub(crate) fn expand<'p>(program: &'p Program, sources: &SourceMap, errors: &mut
     for (i, j, k) in places(&program) {
         let ItemKind::Clause(clause) = &mut program.to_mut().items[i].kind else { continue };
         let GroupKind::Columns { columns, .. } = &mut clause.body.groups[j].kind else { continue };
+        let word = event_word(&columns[k].expr).unwrap_or_default();
         let ExprKind::Call { args, .. } = &mut columns[k].expr.kind else { continue };
-        match read(args, sources) {
-            None => {}
-            Some(Ok(parts)) => *args = parts,
-            Some(Err(fault)) => errors.push(fault),
+        for arg in args {
+            match read(&arg.value, word, sources) {
+                None => {}
+                Some(Ok(parts)) => arg.value = parts,
+                Some(Err(fault)) => errors.push(fault),
+            }
         }
     }
     program
 }
 
-/// Where there is a `print`: item, group, column.
+/// Where there is such a column: item, group, column.
 fn places(program: &Program) -> Vec<(usize, usize, usize)> {
     let mut places = Vec::new();
     for (i, item) in program.items.iter().enumerate() {
@@ -66,19 +79,19 @@ fn places(program: &Program) -> Vec<(usize, usize, usize)> {
         }
         for (j, group) in clause.body.groups.iter().enumerate() {
             let GroupKind::Columns { columns, .. } = &group.kind else { continue };
-            places.extend(columns.iter().enumerate().filter(|(_, c)| is_print(c)).map(|(k, _)| (i, j, k)));
+            places.extend(columns.iter().enumerate().filter(|(_, c)| is_of_events(c)).map(|(k, _)| (i, j, k)));
         }
     }
     places
 }
 
-/// The parts of a text; none if there is no text, or it has been read.
-fn read(args: &[CallArg], sources: &SourceMap) -> Option<Result<Vec<CallArg>, Diagnostic>> {
-    let [CallArg { name: None, value }] = args else { return None };
+/// The parts of a text; none if it is none, or has been read.
+fn read(value: &Expr, word: &str, sources: &SourceMap) -> Option<Result<Expr, Diagnostic>> {
     let ExprKind::Str(_) = value.kind else { return None };
+    let span = value.span;
     let text = |text: String| {
-        let value = Expr { kind: ExprKind::Str(text), span: value.span };
-        CallArg { name: Some(Ident::new(String::new(), value.span)), value }
+        let value = Expr { kind: ExprKind::Str(text), span };
+        CallArg { name: Some(Ident::new(String::new(), span)), value }
     };
     let part = |part: TemplatePart| match part {
         TemplatePart::Text(t) => text(t),
@@ -87,16 +100,19 @@ fn read(args: &[CallArg], sources: &SourceMap) -> Option<Result<Vec<CallArg>, Di
             CallArg { name: Some(Ident::new(written, value.span)), value }
         }
     };
-    let parts = parse_template(sources, value.span).map(|parts| match parts.is_empty() {
-        true => vec![text(String::new())],
-        false => parts.into_iter().map(part).collect(),
+    let parts = parse_template(sources, span).map(|parts| {
+        let args = match parts.is_empty() {
+            true => vec![text(String::new())],
+            false => parts.into_iter().map(part).collect(),
+        };
+        Expr { kind: ExprKind::Call { name: Ident::new(String::new(), span), args }, span }
     });
-    Some(parts.map_err(told))
+    Some(parts.map_err(|fault| told(fault, word)))
 }
 
-fn told(fault: TemplateFault) -> Diagnostic {
+fn told(fault: TemplateFault, word: &str) -> Diagnostic {
     let wrong = |span: Span, label: &str, help: &str| {
-        Diagnostic::error("PI0329", "the text of `print` cannot be read").at(span, label).help(help)
+        Diagnostic::error("PI0329", format!("the text of `{word}` cannot be read")).at(span, label).help(help)
     };
     match fault {
         TemplateFault::NotOpened(span) => wrong(span, "closes nothing", "for a brace itself write it twice: }}"),
