@@ -43,7 +43,8 @@ fn the_budget_is_kept_and_counts_are_exact(kind: Kind) {
     let script = format!(
         "{BY_OP} on llama_ubatch(phase = decode) < n = count(), known = sum(has(interval)), last = max(step) into steps >"
     );
-    let tokens = 150;
+    // The last time in which steps are seen may be cut by the end, and is then not paid back: it is to be one of several.
+    let tokens = 300;
     let report = lab.trace_with(&mut engine, &script, tokens, &["--max-overhead", &format!("{:.5}%", max * 100.0)]);
     let [seen, steps, pauses] = kept(&report);
     assert_eq!(steps, tokens);

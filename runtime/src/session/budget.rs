@@ -49,12 +49,22 @@ pub struct Budget {
     from: (Instant, Spent, u64),
     /// What the last time took in which steps were seen.
     last: Spent,
+    /// What was spent when the last time was to end …
+    left: Spent,
+    /// … and from then on until nothing was attached any more; none before the first time has ended.
+    leaving: Option<Spent>,
 }
 
 impl Budget {
     /// One of that share of the processes' time.
     pub fn new(most: f64) -> Budget {
-        Budget { most, from: (Instant::now(), Spent::default(), 0), last: Spent::default() }
+        Budget {
+            most,
+            from: (Instant::now(), Spent::default(), 0),
+            last: Spent::default(),
+            left: Spent::default(),
+            leaving: None,
+        }
     }
 
     /// Whether a plan can be kept within a budget.
@@ -93,18 +103,32 @@ impl Budget {
         let (since, _, before) = self.from;
         let seen = steps.saturating_sub(before);
         let enough = since.elapsed() >= SEEN && seen >= SEEN_STEPS || since.elapsed() >= PATIENCE;
-        enough && spent.cost_ns > NEARLY * self.most * spent.cpu_ns
+        // Dearer than the last time was: with what leaving takes there is nothing to spend any more.
+        let is_dearer = self.leaving.is_some_and(|leaving| !self.has_room(spent, leaving)) && seen >= SEEN_STEPS;
+        is_dearer || enough && spent.cost_ns > NEARLY * self.most * spent.cpu_ns
+    }
+
+    /// The next steps will be left out.
+    pub fn leaves(&mut self, spent: Spent) {
+        self.left = spent;
     }
 
     /// No step is seen any more.
     pub fn ended(&mut self, spent: Spent) {
-        let (_, before, _) = self.from;
-        self.last = Spent { cost_ns: spent.cost_ns - before.cost_ns, cpu_ns: spent.cpu_ns - before.cpu_ns };
+        let since =
+            |before: Spent| Spent { cost_ns: spent.cost_ns - before.cost_ns, cpu_ns: spent.cpu_ns - before.cpu_ns };
+        self.last = since(self.from.1);
+        self.leaving = Some(since(self.left));
+    }
+
+    /// Whether that can be spent once more without spending too much.
+    fn has_room(&self, spent: Spent, more: Spent) -> bool {
+        spent.cost_ns + more.cost_ns / NEARLY <= self.most * (spent.cpu_ns + more.cpu_ns)
     }
 
     /// Whether as many steps as last time can be seen again without spending too much.
     pub fn allows(&self, spent: Spent) -> bool {
-        spent.cost_ns + self.last.cost_ns / NEARLY <= self.most * (spent.cpu_ns + self.last.cpu_ns)
+        self.has_room(spent, self.last)
     }
 }
 
@@ -128,10 +152,24 @@ mod tests {
         assert!(!budget.is_over(spent(100, 2_000), 1), "one step is too few");
         assert!(budget.is_over(spent(100, 2_000), 2));
         assert!(!budget.is_over(spent(30, 2_000), 2), "that is within the budget");
+        budget.leaves(spent(90, 1_900));
         budget.ended(spent(100, 2_000));
         assert_eq!(budget.last, spent(100, 1_000));
         assert!(!budget.allows(spent(100, 5_000)), "paid back, and nothing to spend");
         assert!(!budget.allows(spent(100, 9_500)));
         assert!(budget.allows(spent(100, 9_600)), "(100 + 100 / 0.9) of 10,600 are 2 %");
+    }
+    /// What is dearer than the time before ends early: at 2 %, where leaving took 10 ns in 100.
+    #[test]
+    fn what_is_dearer_than_before_ends_early() {
+        let mut budget = Budget::new(0.02);
+        budget.begin(spent(0, 0), 0);
+        assert!(!budget.is_over(spent(400, 1_000), 9), "nothing is known before the first time");
+        budget.leaves(spent(90, 900));
+        budget.ended(spent(100, 1_000));
+        budget.begin(spent(100, 9_600), 50);
+        assert!(!budget.is_over(spent(150, 10_000), 60));
+        assert!(!budget.is_over(spent(195, 10_000), 51), "one step is too few");
+        assert!(budget.is_over(spent(195, 10_000), 60), "195 + 10 / 0.9 of 10,100 are more than 2 %");
     }
 }

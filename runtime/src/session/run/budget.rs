@@ -92,6 +92,7 @@ impl Run<'_> {
                 let (spent, steps) = (self.spent()?, self.steps().unwrap_or_default());
                 if !self.is_ending() && keeping.budget.is_over(spent, steps) {
                     self.instances.iter().for_each(Instance::close_gate);
+                    keeping.budget.leaves(spent);
                     keeping.pauses += 1;
                     keeping.phase = Phase::Quieting(std::thread::spawn(wait_for_programs));
                 }
