@@ -79,10 +79,10 @@ fn what_limits_a_token_goes_by_the_machine(kind: Kind) {
         let row = operators.rows.iter().find(|r| r["phase"] == phase && r["op"] == "MUL_MAT");
         number(row.or_fail("products"), column)
     };
-    let most = products(&report, "decode", "speed") / 0.7;
-    ceilings.set(most, products(&report, "prefill", "flops") / 0.7);
-    // However busy the machine is meanwhile.
-    let report = verdict(&mut engine, &ceilings.cache, &["-P", "limit=20"], 5, || ());
+    // However much busier or idler the machine is by then: up to four times as slow, or twice as fast.
+    let most = products(&report, "decode", "speed") / 0.5;
+    ceilings.set(most, products(&report, "prefill", "flops") / 0.5);
+    let report = verdict(&mut engine, &ceilings.cache, &["-P", "limit=12"], 5, || ());
     let (decode, prefill) = (said(&report, "decode", "limit"), said(&report, "prefill", "limit"));
     assert!(decode.starts_with("Memory-bound: "), "{decode}");
     assert!(prefill.starts_with("Compute-bound: "), "{prefill}");
