@@ -189,7 +189,7 @@ fn is_number(column: &OutColumn) -> bool {
 }
 
 /// The formats of `to`, by the ends of file names.
-const FORMATS: [&str; 4] = ["html", "csv", "json", "txt"];
+const FORMATS: [&str; 5] = ["html", "csv", "json", "txt", "parquet"];
 /// The longest name that file systems take, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -215,7 +215,7 @@ fn wrong_with(path: &str) -> Option<(&'static str, &'static str)> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let format = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, end)| end);
     if format.is_none_or(|end| !FORMATS.contains(&end)) {
-        return Some(("is of no known format", "the end of the name is the format: .html .csv .json .txt"));
+        return Some(("is of no known format", "the end of the name is the format: .html .csv .json .txt .parquet"));
     }
     None
 }

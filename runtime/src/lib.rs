@@ -12,5 +12,6 @@ pub mod recording;
 pub mod replay;
 pub mod script;
 pub mod session;
+mod sheet;
 pub mod target;
 pub mod view;

@@ -47,6 +47,8 @@ pub struct Column {
     pub quantity: Quantity,
     /// The error bound of its values, as printed: `±1.6 %`; none where they are exact.
     pub error: Option<&'static str>,
+    /// Its numbers are whole ones, whatever is counted; else some may have a fraction.
+    pub whole: bool,
 }
 
 /// What a value is, hence how it is printed.
@@ -165,6 +167,8 @@ pub enum Part {
         quantity: Quantity,
         /// Its value.
         value: Value,
+        /// As [`Column::whole`].
+        whole: bool,
     },
 }
 

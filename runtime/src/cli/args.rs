@@ -101,6 +101,8 @@ Examples:
       another script over the same events: it can use what was recorded of them
   profinfer replay --info run.pirec
       points, fields, how many events, which process, what was lost
+  profinfer replay run.pirec --events -o run/
+      the events themselves, for DuckDB or pandas: run/ggml_op.parquet …
 No process, no rights and no kernel are needed.";
 
 const EXPLAIN_EXAMPLES: &str = "\
@@ -291,6 +293,10 @@ pub struct ReplayArgs {
     /// Says what is in the recording, and makes no tables.
     #[arg(long)]
     pub info: bool,
+    /// Writes the events themselves and makes no tables: of each point a Parquet file in the folder behind -o
+    /// (docs/parquet.md).
+    #[arg(long, conflicts_with_all = ["info", "script", "execute", "params"])]
+    pub events: bool,
     /// Format of the output; by default what the end of the name behind -o says, else a table.
     #[arg(short = 'f', long, value_name = "FORMAT")]
     pub format: Option<Format>,
@@ -450,6 +456,8 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A table for DuckDB, pandas … (docs/parquet.md); several go to a folder, -o DIR/.
+    Parquet,
 }
 
 impl Format {
@@ -461,7 +469,8 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv)];
+        let ends =
+            [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
         ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 
@@ -471,6 +480,7 @@ impl Format {
             Self::Table => "table",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Parquet => "parquet",
         }
     }
 
@@ -478,6 +488,7 @@ impl Format {
     pub(super) fn is_for_reading(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Parquet => false,
         }
     }
 
@@ -485,6 +496,7 @@ impl Format {
     pub(super) fn grows(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Parquet => false,
         }
     }
 }

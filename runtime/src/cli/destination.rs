@@ -16,6 +16,10 @@ pub(super) enum DestinationError {
     Folder { path: PathBuf },
     #[error("cannot write {}: another profinfer is writing to it", path.display())]
     Busy { path: PathBuf },
+    #[error("{has} {n} tables ({names}), and a Parquet file holds one: name a folder with -o DIR/, for a file of each")]
+    Several { has: String, n: usize, names: String },
+    #[error("there is no table to write: the script shows none, or all of them in files of their own (`to`)")]
+    Nothing,
     #[error("cannot write {}: {source}", path.display())]
     Make { path: PathBuf, source: io::Error },
 }

@@ -54,6 +54,7 @@ impl<S: Sink> Sink for Files<S> {
 /// The table in the format that the file's name tells.
 fn rendered(table: &Table, file: &str) -> io::Result<Vec<u8>> {
     let format = match Path::new(file).extension().and_then(|e| e.to_str()) {
+        Some("parquet") => return view::parquet(table),
         Some("html") => Format::Html,
         Some("csv") => Format::Csv,
         Some("json") => Format::Json,

@@ -29,6 +29,7 @@ mod replay;
 mod run;
 mod say;
 mod script;
+mod sheets;
 mod sites;
 
 use std::io::{self, Write};

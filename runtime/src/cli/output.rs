@@ -3,10 +3,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use profinfer_compiler::plan::Plan;
+
 use super::args::{Color, Format};
 use super::destination::{Destination, DestinationError};
 use super::say;
 use super::script::{stderr_color, wants_color};
+use super::sheets::Sheets;
 use crate::record::{Level, Record};
 use crate::session::run::Sink;
 use crate::view::escape::escape;
@@ -15,8 +18,24 @@ use crate::view::{self, Options, Renderer};
 /// Columns of an output that is no terminal.
 const PIPE_WIDTH: usize = 80;
 
-/// The output of a run.
-pub(super) struct Output {
+/// The output of what a plan shows: to a file, to stdout, or into a folder.
+///
+/// # Errors
+/// A file cannot be made, the format is none for a terminal, or there are more tables than a file of that format can hold.
+pub(super) fn output(
+    format: Format,
+    (plan, to): (&Plan, Option<&Path>),
+    color: Color,
+    quiet: bool,
+) -> Result<Box<dyn Sink>, DestinationError> {
+    Ok(match format {
+        Format::Parquet => Box::new(Sheets::new(plan, to, color, quiet)?),
+        Format::Table | Format::Json | Format::Csv => Box::new(Output::new(format, to, color, quiet)?),
+    })
+}
+
+/// The output of a run as one text.
+struct Output {
     renderer: Box<dyn Renderer>,
     out: Destination,
     format: Format,
@@ -29,7 +48,7 @@ impl Output {
     ///
     /// # Errors
     /// The file cannot be made, or the format is none for a terminal.
-    pub(super) fn new(
+    fn new(
         format: Format,
         file: Option<&Path>,
         color: Color,
@@ -40,9 +59,10 @@ impl Output {
         let (width, height) = if terminal { size() } else { (PIPE_WIDTH, 0) };
         let options = Options { color: wants_color(color, terminal), width, height, live: terminal };
         let view = match format {
-            Format::Table => view::Format::Table,
             Format::Json => view::Format::Json,
             Format::Csv => view::Format::Csv,
+            // The other one goes to `Sheets`.
+            Format::Table | Format::Parquet => view::Format::Table,
         };
         Ok(Output { renderer: view::renderer(view, options), out, format, quiet, color })
     }

@@ -1,6 +1,6 @@
 //! `profinfer record SCRIPT -o FILE --pid N`: events to a file.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 
 use profinfer_compiler::plan::Plan;
 use profinfer_compiler::recording::{Recording, event_bytes, recording};
@@ -8,12 +8,11 @@ use profinfer_compiler::{Compiled, Leaves};
 
 use super::args::{Format, RecordArgs, RunArgs};
 use super::files::Files;
-use super::output::{Output, Said};
+use super::output::{Said, output};
 use super::run::{Recorded, observe};
 use super::{exit, fail, script};
 use crate::ceilings::Ceilings;
 use crate::engine::Description;
-use crate::record::Record;
 use crate::recording::head::{Head, Text};
 use crate::recording::writer::{Place, Recorder, WriteError};
 use crate::script::Script;
@@ -88,25 +87,9 @@ fn sink(args: &RecordArgs, plan: &Plan) -> Result<Box<dyn Sink>, u8> {
     if !args.show {
         return Ok(Box::new(Said::new(args.source.color, args.quiet)));
     }
-    let output = Output::new(args.format, None, args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
-    Ok(Box::new(Shown(Files::new(output, plan, &args.output_dir)?)))
-}
-
-/// The output of a recording that shows its tables.
-struct Shown(Files<Output>);
-
-impl Sink for Shown {
-    fn record(&mut self, record: &Record) -> io::Result<()> {
-        self.0.record(record)
-    }
-
-    fn resized(&mut self) {
-        self.0.resized();
-    }
-
-    fn ending(&mut self) {
-        self.0.ending();
-    }
+    let output =
+        output(args.format, (plan, None), args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
+    Ok(Box::new(Files::new(output, plan, &args.output_dir)?))
 }
 
 fn head(

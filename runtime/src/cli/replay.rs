@@ -6,7 +6,7 @@ use profinfer_compiler::Leaves;
 
 use super::args::{Format, ReplayArgs};
 use super::files::{Files, fault};
-use super::output::Output;
+use super::output::output;
 use super::{exit, fail, say, script};
 use crate::engine::{self, Description};
 use crate::recording::head::Head;
@@ -15,6 +15,7 @@ use crate::replay::{Replay, ReplayError};
 use crate::script::Script;
 use crate::view::escape::escape;
 
+mod events;
 mod info;
 
 /// Replays; the exit code.
@@ -29,6 +30,9 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let mut recording = Recording::open(&args.recording).map_err(|e| fail(exit::TARGET, e))?;
     if args.info {
         return info::run(&mut recording, &args.recording);
+    }
+    if args.events {
+        return events::run(&mut recording, args);
     }
     let own = args.source.script.is_none() && args.source.execute.is_none();
     let head = &recording.head;
@@ -47,7 +51,7 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let is_same = own && source.params == head.params;
     let file = read.sources.files()[0].name.clone();
     let to = args.output.as_deref();
-    let output = Output::new(Format::wanted(args.format, to), to, args.source.color, args.quiet)
+    let output = output(Format::wanted(args.format, to), (&compiled.plan, to), args.source.color, args.quiet)
         .map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;
     let replay = Replay::new(&compiled.plan, head, is_same).map_err(|e| fail(exit::SCRIPT, format!("{file}: {e}")))?;

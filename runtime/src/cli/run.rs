@@ -8,7 +8,7 @@ use profinfer_compiler::plan::Plan;
 
 use super::args::{Format, RunArgs};
 use super::files::{Files, fault};
-use super::output::Output;
+use super::output::output;
 use super::{exit, fail, print_help, script};
 use crate::engine::Description;
 use crate::kernel::{Linux, Rights};
@@ -43,7 +43,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let format = Format::wanted(args.format, file);
     let machine = format != Format::Table && file.is_none_or(|file| file.as_os_str() == "-");
     observe(args, (&plan, &engines), machine, || {
-        let output = Output::new(format, file, args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+        let output = output(format, (&plan, file), args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
         Ok((Box::new(Files::new(output, &plan, &args.output_dir)?), None))
     })
 }

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use indexmap::IndexMap;
 use profinfer_compiler::QUANTILE_K;
-use profinfer_compiler::plan::{ColumnExpr, FIXED_ONE, OutColumn, OutKey, PrintPart, Slot, SlotHow, SortBy, Table};
+use profinfer_compiler::plan::{
+    ColumnExpr, FIXED_ONE, OutColumn, OutKey, PrintPart, Slot, SlotHow, SortBy, Table, UserExpr,
+};
 use profinfer_compiler::types::{ArithOp, CmpOp, Type};
 use profinfer_ebpf::layout::{bucket_range, linear_bucket_range};
 
@@ -46,9 +48,11 @@ pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
         // A key may be absent throughout one group and something in another.
         let types = groups.iter().filter_map(|(t, _)| t.keys.get(i)).map(|k| &k.ty);
         let ty = types.clone().find(|ty| **ty != Type::Absent).unwrap_or(&k.ty);
-        Column { name: k.name.clone(), quantity: quantity(ty), error: None }
+        let whole = groups.iter().filter_map(|(t, _)| t.keys.get(i)).all(is_whole);
+        Column { name: k.name.clone(), quantity: quantity(ty), error: None, whole }
     });
-    let columns = groups.iter().flat_map(|(t, _)| &t.columns).filter(|c| !c.is_hidden()).map(|c| {
+    let columns = groups.iter().flat_map(|(t, _)| t.columns.iter().map(move |c| (t, c)));
+    let columns = columns.filter(|(_, c)| !c.is_hidden()).map(|(t, c)| {
         let quantity = match (&c.value, quantity(&c.ty)) {
             (ColumnExpr::Hist(_), Quantity::Duration) => Quantity::HistDuration,
             (ColumnExpr::Hist(_), Quantity::Bytes) => Quantity::HistBytes,
@@ -59,7 +63,12 @@ pub fn heads(groups: &[(&Table, &Rows)]) -> (Vec<Column>, Vec<Column>) {
             (_, q) => q,
         };
         let error = matches!(c.value, ColumnExpr::Quantile(..)).then_some(QUANTILE_ERROR);
-        Column { name: c.name.clone(), quantity, error }
+        // What is computed goes on with a fraction where it leaves 64 bits.
+        let whole = match &c.value {
+            ColumnExpr::Slot(i, _) | ColumnExpr::Quantile(i, _) => !t.slots[*i].fixed,
+            value => matches!(value, ColumnExpr::Distinct(_)),
+        };
+        Column { name: c.name.clone(), quantity, error, whole }
     });
     (keys.collect(), columns.collect())
 }
@@ -71,10 +80,25 @@ pub fn parts(parts: &[PrintPart], heads: &[OutKey], keys: &[Key]) -> Vec<Part> {
         PrintPart::Key(i) => {
             let quantity = quantity(&heads[*i].ty);
             let value = scaled(keys.get(*i).map_or(Value::Absent, key_value), quantity);
-            Part::Value { name: heads[*i].name.clone(), quantity, value }
+            Part::Value { name: heads[*i].name.clone(), quantity, value, whole: is_whole(&heads[*i]) }
         }
     };
     parts.iter().map(part).collect()
+}
+
+/// Whether a key is a whole number wherever it is a number.
+fn is_whole(key: &OutKey) -> bool {
+    fn stays_whole(e: &UserExpr) -> bool {
+        match e {
+            UserExpr::Float(_) | UserExpr::Arith(..) | UserExpr::Neg(_) => false,
+            UserExpr::First(all) => all.iter().all(stays_whole),
+            UserExpr::If(c) => c[1..].iter().all(stays_whole),
+            UserExpr::Select(_, cases) => cases.iter().all(|(_, e)| stays_whole(e)),
+            UserExpr::Named(_, e) => stays_whole(e),
+            _ => true,
+        }
+    }
+    !matches!(key.ty, Type::Ratio | Type::PerSecond | Type::BytesPerSecond) && stays_whole(&key.value)
 }
 
 /// A value of user space's expressions as it is shown: rates are kept per nanosecond.

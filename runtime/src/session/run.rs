@@ -91,6 +91,20 @@ pub trait Sink {
     fn ending(&mut self) {}
 }
 
+impl<S: Sink + ?Sized> Sink for Box<S> {
+    fn record(&mut self, record: &Record) -> io::Result<()> {
+        (**self).record(record)
+    }
+
+    fn resized(&mut self) {
+        (**self).resized();
+    }
+
+    fn ending(&mut self) {
+        (**self).ending();
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {

@@ -12,6 +12,7 @@
 //! | `print` | an event by itself |
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
+//! | `parquet` | a table or a print as a Parquet file; `docs/parquet.md` is its contract |
 //! | `html` | a page with a table or a heatmap, for a file |
 //! | `value` | a value as text: three digits, a unit |
 //! | `line`, `escape`, `names` | styled lines of a known width, text of the target made harmless, unique column names |
@@ -28,6 +29,7 @@ mod json;
 mod line;
 mod live;
 mod names;
+mod parquet;
 mod plain;
 mod print;
 mod table;
@@ -38,6 +40,8 @@ mod value;
 
 use std::io;
 
+pub use self::parquet::{Parquet, parquet};
+pub(crate) use self::value::ratio_bound;
 use crate::record::{Quantity, Record, Value};
 
 /// The format of a run's output.

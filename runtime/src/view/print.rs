@@ -34,10 +34,18 @@ fn figure(value: &Value, quantity: Quantity) -> String {
 pub(super) fn values(print: &Print) -> Vec<(String, &Value, Quantity)> {
     let mut values: Vec<(String, &Value, Quantity)> = Vec::new();
     for part in &print.parts {
-        let Part::Value { name, quantity, value } = part else { continue };
+        let Part::Value { name, quantity, value, .. } = part else { continue };
         let mut numbered = std::iter::once(name.clone()).chain((2u32..).map(|n| format!("{name}_{n}")));
         let name = numbered.find(|name| !values.iter().any(|(taken, ..)| taken == name)).unwrap_or_default();
         values.push((name, value, *quantity));
     }
     values
+}
+
+/// Of each value of a print, in their order, whether it is always a whole number.
+pub(super) fn wholes(print: &Print) -> impl Iterator<Item = bool> {
+    print.parts.iter().filter_map(|part| match part {
+        Part::Value { whole, .. } => Some(*whole),
+        Part::Text(_) => None,
+    })
 }

@@ -96,7 +96,7 @@ pub(super) fn key(value: &Value, quantity: Quantity) -> Figure {
 }
 
 /// A bound of a bucket of ratios, which is in units of 2⁻³². One that stands for a decimal fraction is that fraction.
-pub(super) fn ratio_bound(n: i64) -> f64 {
+pub(crate) fn ratio_bound(n: i64) -> f64 {
     /// What a bound is rounded to, and how far it may be away from that.
     const STEPS: f64 = 1e9;
     let x = n as f64 / 4_294_967_296.0;

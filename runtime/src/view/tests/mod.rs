@@ -7,6 +7,7 @@ mod heatmap;
 mod html;
 mod json;
 mod live;
+mod parquet;
 mod plain;
 mod prints;
 mod terminal;
@@ -19,7 +20,8 @@ use crate::record::{Bucket, Column, End, Level, Message, Quantity, Record, Row, 
 
 /// A column without an error bound.
 pub(super) fn column(name: &str, quantity: Quantity) -> Column {
-    Column { name: name.to_owned(), quantity, error: None }
+    let whole = matches!(quantity, Quantity::Number | Quantity::Duration | Quantity::Bytes) && !name.contains("avg");
+    Column { name: name.to_owned(), quantity, error: None, whole }
 }
 
 /// A table whose rows are the keys and cells in one list each.

@@ -7,7 +7,7 @@ use super::*;
 use crate::record::{AtEvents, Part, Print};
 
 fn value(name: &str, quantity: Quantity, value: Value) -> Part {
-    Part::Value { name: name.to_owned(), quantity, value }
+    Part::Value { name: name.to_owned(), quantity, value, whole: true }
 }
 
 /// As `print("slow: {name} {dur}, {layer} {{{op}}} {dur}")` makes it.
