@@ -450,6 +450,10 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A timeline (slice, gauge) for ui.perfetto.dev; what else there is goes to stderr.
+    Perfetto,
+    /// A timeline in Chrome's JSON, for other viewers.
+    Trace,
 }
 
 impl Format {
@@ -461,8 +465,9 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
+        let traces = [(".pftrace", Self::Perfetto), (".perfetto-trace", Self::Perfetto), (".trace.json", Self::Trace)];
         let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv)];
-        ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+        traces.iter().chain(&ends).find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 
     /// What the command line calls it.
@@ -471,6 +476,8 @@ impl Format {
             Self::Table => "table",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Perfetto => "perfetto",
+            Self::Trace => "trace",
         }
     }
 
@@ -478,13 +485,20 @@ impl Format {
     pub(super) fn is_for_reading(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Perfetto | Self::Trace => false,
         }
+    }
+
+    /// Whether it shows a timeline and nothing else.
+    pub(super) fn is_timeline(self) -> bool {
+        matches!(self, Self::Perfetto | Self::Trace)
     }
 
     /// Whether any beginning of it is of use, as of lines.
     pub(super) fn grows(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Perfetto | Self::Trace => false,
         }
     }
 }

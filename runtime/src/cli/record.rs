@@ -8,7 +8,7 @@ use profinfer_compiler::{Compiled, Leaves};
 
 use super::args::{Format, RecordArgs, RunArgs};
 use super::files::Files;
-use super::output::{Output, Said};
+use super::output::{Output, Said, suits};
 use super::run::{Recorded, observe};
 use super::{exit, fail, script};
 use crate::ceilings::Ceilings;
@@ -48,6 +48,9 @@ fn try_run(args: &RecordArgs) -> Result<u8, u8> {
         }
     }
     script::fits(&plan, &read)?;
+    if args.show {
+        suits(args.format, &plan)?;
+    }
     let place = if args.output.as_os_str() == "-" { Place::Stdout } else { Place::File(args.output.clone()) };
     if args.show && place == Place::Stdout {
         return Err(fail(exit::USAGE, "--show and -o - do not go together: both would write to stdout"));

@@ -13,6 +13,7 @@
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
 //! | `html` | a page with a table or a heatmap, for a file |
+//! | `timeline` | slices and gauges as traces: what lies on which track; of Perfetto, of Chrome |
 //! | `value` | a value as text: three digits, a unit |
 //! | `line`, `escape`, `names` | styled lines of a known width, text of the target made harmless, unique column names |
 
@@ -34,6 +35,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 mod value;
 
 use std::io;
@@ -50,6 +52,10 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A trace in Perfetto's own format; slices and gauges only.
+    Perfetto,
+    /// A trace in Chrome's format; slices and gauges only.
+    Chrome,
     /// A page for each table; nothing else has a place in it.
     Html,
 }
@@ -99,6 +105,8 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Table => Box::new(plain::Plain::new(options)),
         Format::Json => Box::new(json::Json),
         Format::Csv => Box::new(csv::Csv::default()),
+        Format::Perfetto => Box::new(timeline::Timeline::new(timeline::perfetto::Perfetto::default())),
+        Format::Chrome => Box::new(timeline::Timeline::new(timeline::chrome::Chrome::default())),
         Format::Html => Box::new(html::Html),
     }
 }
@@ -116,7 +124,7 @@ pub fn aside(record: &Record, options: Options) -> String {
             lines
         }
         Record::Message(message) => vec![footer::message(message)],
-        Record::Print(_) => Vec::new(),
+        Record::Print(_) | Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => Vec::new(),
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)
