@@ -165,6 +165,7 @@ fn run(
     }
     joined::finish(&mut pass);
     pass.read_acts();
+    pass.link_slices();
     let (mut begin, mut end, mut timers) = (Vec::new(), Vec::new(), Vec::new());
     for clause in &clauses {
         match &clause.head {
@@ -202,6 +203,7 @@ fn run(
         clauses.iter().for_each(|clause| again.on(clause));
         joined::finish(&mut again);
         again.read_acts();
+        again.link_slices();
         lowering = again.lowering;
         by_fields = again.tables;
         errors = again.errors;

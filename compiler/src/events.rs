@@ -1,4 +1,4 @@
-//! What clauses on points do at each event instead of gathering: `print`, and `show`, `clear`, `exit`.
+//! What clauses on points do at each event instead of gathering: `print`, `slice`, `gauge`, and `show`, `clear`, `exit`.
 
 use profinfer_lang::ast::{self, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
@@ -6,7 +6,7 @@ use profinfer_lang::span::Span;
 
 use crate::clauses::{Clauses, Conditions, both, without_blanks};
 use crate::lower::Want;
-use crate::plan::{Each, KeyField, OutKey, PrintPart, Table};
+use crate::plan::{Each, KeyField, OutKey, PrintPart, Table, UserExpr};
 use crate::resolve::Scope;
 use crate::texts::{Part, event_word, parts};
 use crate::typed::PointId;
@@ -17,12 +17,14 @@ const MAX_EVENT_BYTES: u32 = 4096;
 /// What is known of an event that is sent: its key in the kernel, and what that shows.
 #[derive(Default)]
 pub(crate) struct Known {
-    key: Vec<KeyField>,
-    keys: Vec<OutKey>,
+    pub(crate) key: Vec<KeyField>,
+    pub(crate) keys: Vec<OutKey>,
+    /// Those of them without which nothing is sent.
+    pub(crate) there: Vec<usize>,
 }
 
 impl Clauses<'_> {
-    /// A group of columns that each stand for a record of every event: `print`.
+    /// A group of columns that each stand for a record of every event: `print`, `slice`, `gauge`.
     pub(crate) fn of_each_event(
         &mut self,
         point: PointId,
@@ -35,22 +37,30 @@ impl Clauses<'_> {
         if let Some(span) = table_words.or(limit.as_ref().map(|l| l.span)) {
             let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
             let d = Diagnostic::error("PI0330", format!("`{word}` takes neither `by` nor `into` nor `limit`"));
-            self.errors.push(d.at(span, "belongs to tables").help(
-                "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`",
-            ));
+            let help = match word {
+                "print" => {
+                    "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`"
+                }
+                _ => "each event stands by itself; split groups with `;`: < slice(op); count() by op >",
+            };
+            self.errors.push(d.at(span, "belongs to tables").help(help));
             return;
         }
         for column in columns {
             let ast::ExprKind::Call { args, .. } = &column.expr.kind else {
-                self.errors.push(not_alone("print", column.expr.span));
+                let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
+                self.errors.push(not_alone(word, column.expr.span));
                 continue;
             };
-            let faults = self.errors.len();
+            let (faults, span) = (self.errors.len(), column.expr.span);
             let mut known = Known::default();
             let each = match event_word(&column.expr) {
-                Some("print") => self.print(point, args, column.expr.span, &mut known),
+                Some("print") => self.print(point, args, span, &mut known),
+                Some("slice") => self.slice(point, args, span, &mut known),
+                Some("gauge") => self.gauge(point, args, span, &mut known),
                 _ => {
-                    self.errors.push(not_alone("print", column.expr.span));
+                    let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
+                    self.errors.push(not_alone(word, span));
                     continue;
                 }
             };
@@ -59,7 +69,7 @@ impl Clauses<'_> {
                 None => self.event_name(event_word(&column.expr).unwrap_or_default()),
             };
             if let Some(each) = each.filter(|_| self.errors.len() == faults) {
-                self.event(point, (name, each, column.expr.span), known, conditions);
+                self.event(point, (name, each, span), known, conditions);
             }
         }
     }
@@ -81,7 +91,7 @@ impl Clauses<'_> {
     }
 
     /// The parts of a text; of anything else its value alone.
-    fn text(&mut self, point: PointId, text: &ast::Expr, known: &mut Known) -> Vec<PrintPart> {
+    pub(crate) fn text(&mut self, point: PointId, text: &ast::Expr, known: &mut Known) -> Vec<PrintPart> {
         let Some(parts) = parts(text) else {
             let written = without_blanks(self.sources.text(text.span));
             return self.value(point, &written, text, known).map(PrintPart::Key).into_iter().collect();
@@ -94,7 +104,7 @@ impl Clauses<'_> {
     }
 
     /// Has a value sent with the event: its place among [`Table::keys`].
-    fn value(&mut self, point: PointId, name: &str, value: &ast::Expr, known: &mut Known) -> Option<usize> {
+    pub(crate) fn value(&mut self, point: PointId, name: &str, value: &ast::Expr, known: &mut Known) -> Option<usize> {
         let typed = self.resolver.expr(value, Scope::clause(point), None);
         let typed = self.keep(typed)?;
         let value = self.lowering.user(&typed, point, &mut known.key, Want::Event);
@@ -133,13 +143,16 @@ impl Clauses<'_> {
         &mut self,
         point: PointId,
         (name, each, span): (String, Each, Span),
-        Known { mut key, keys }: Known,
+        Known { mut key, keys, there }: Known,
         conditions: &Conditions,
     ) {
         let mut user = None;
         for condition in &conditions.user {
             let condition = self.lowering.user(condition, point, &mut key, Want::Event);
             user = both(user, self.keep(condition));
+        }
+        for i in there {
+            user = both(user, Some(UserExpr::Has(Box::new(keys[i].value.clone()))));
         }
         let bytes: u32 = key.iter().map(KeyField::bytes).sum();
         if bytes > MAX_EVENT_BYTES {
@@ -169,9 +182,13 @@ impl Clauses<'_> {
     }
 }
 
-/// A `print` that is a part of something, or something beside one.
+/// A `print` (`slice`, `gauge`) that is a part of something, or something beside one.
 pub(crate) fn not_alone(word: &str, span: Span) -> Diagnostic {
-    let example = "groups are split with `;`: < count() by op; print(\"{op}\") >";
+    let example = match word {
+        "slice" => "groups are split with `;`: < count() by op; slice(op) >",
+        "gauge" => "groups are split with `;`: < count() by op; gauge(\"threads\", nth) >",
+        _ => "groups are split with `;`: < count() by op; print(\"{op}\") >",
+    };
     Diagnostic::error("PI0330", format!("`{word}` stands in a clause on a point, with nothing else in its group"))
         .at(span, "here")
         .help(example)

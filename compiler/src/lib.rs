@@ -50,6 +50,7 @@ pub mod recording;
 pub mod resolve;
 mod stack;
 mod texts;
+mod timeline;
 pub mod typed;
 pub mod types;
 mod unchecked;

@@ -508,6 +508,15 @@ impl<'a> Lowering<'a> {
         })
     }
 
+    /// The thread whose event it is: of a team the one that began it, since another one may end it.
+    pub(crate) fn own_thread(&mut self, point: PointId) -> Expr {
+        if self.resolver.catalogue().points[point].team.is_none() {
+            return Expr::Tid;
+        }
+        let tid = Capture { text: "tid".to_owned(), value: CaptureValue::Number(Expr::Tid), ty: Type::Int };
+        Expr::Capture(point, self.capture(point, tid))
+    }
+
     /// A field's name as seen at `point`.
     fn qualified(&self, name: &str, owner: Option<PointId>, point: PointId) -> String {
         match owner {

@@ -457,14 +457,52 @@ pub struct Table {
 pub enum Each {
     /// A record of it goes into the stream.
     Print(Vec<PrintPart>),
+    /// It is a slice of a timeline.
+    Slice(Slice),
+    /// It gives a gauge of a timeline its value.
+    Gauge(Gauge),
     /// `show`, `clear`, `exit`, as one step.
     Act(Vec<Action>),
     /// It is kept in a recording, as its key lies in the kernel.
     Record,
 }
 
+/// An event as a slice of a timeline. Numbers without a type of their own are indices of keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slice {
+    /// What stands on it.
+    pub label: Vec<PrintPart>,
+    /// The track of the process that it lies on; empty for that of its thread.
+    pub track: Vec<PrintPart>,
+    /// What else is to be known of it.
+    pub details: Vec<usize>,
+    /// How long the event took.
+    pub dur: usize,
+    /// Times that the event is made of, one after the other.
+    pub parts: Vec<usize>,
+    /// The thread.
+    pub tid: usize,
+    /// The thread's name, where the slice lies on its track.
+    pub comm: Option<usize>,
+    /// The point around it whose slices it belongs to, and when that event began.
+    pub within: Option<(PointId, usize)>,
+    /// Others belong to it in this way.
+    pub encloses: bool,
+}
+
+/// A number of an event as the value of a gauge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gauge {
+    /// What the gauge is called.
+    pub label: Vec<PrintPart>,
+    /// The track of the process that it stands under; empty for the process itself.
+    pub track: Vec<PrintPart>,
+    /// Its value, a key.
+    pub value: usize,
+}
+
 /// A part of what is printed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PrintPart {
     /// Text of the script.
     Text(String),

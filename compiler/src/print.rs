@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::display::{Carried, Gathered, Kernel, User, definitions, duration};
 use crate::plan::{
-    Action, Capture, CaptureValue, ColumnExpr, Each, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, PrintPart, Slot,
-    SlotHow, SortBy, Table, UserExpr, View,
+    Action, Capture, CaptureValue, ColumnExpr, Each, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, PrintPart,
+    Slice, Slot, SlotHow, SortBy, Table, UserExpr, View,
 };
 use crate::typed::PointId;
 use crate::types::{Mem, Type};
@@ -224,12 +224,35 @@ fn defined(name: &str, ty: &Type, value: &str) -> String {
     }
 }
 
+/// What is printed of an event, as the script writes it.
+fn text_of(parts: &[PrintPart], t: &Table) -> String {
+    let part = |p: &PrintPart| match p {
+        PrintPart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+        PrintPart::Key(i) => format!("{{{}}}", t.keys[*i].name),
+    };
+    format!("{:?}", parts.iter().map(part).collect::<String>())
+}
+
+fn print_slice(out: &mut Out, plan: &Plan, t: &Table, slice: &Slice) {
+    let key = |i: &usize| t.keys[*i].name.clone();
+    out.line("label", &text_of(&slice.label, t));
+    let track = if slice.track.is_empty() { "the thread's".to_owned() } else { text_of(&slice.track, t) };
+    out.line("track", &track);
+    if !slice.parts.is_empty() {
+        out.line("split", &slice.parts.iter().map(key).collect::<Vec<_>>().join(", "));
+    }
+    out.lines("details", slice.details.iter().map(key));
+    out.lines("flow", slice.within.iter().map(|(outer, _)| format!("from that of {}", plan.points[*outer].name)));
+}
+
 fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
     let user = |expr: &UserExpr| User { fields: &t.key, expr }.to_string();
     let what = match &t.each {
         None => "table",
         Some(Each::Print(_)) => "print",
+        Some(Each::Slice(_)) => "slice",
+        Some(Each::Gauge(_)) => "gauge",
         Some(Each::Act(_)) => "at each",
         Some(Each::Record) => "record",
     };
@@ -291,12 +314,14 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     );
     match &t.each {
         None => {}
-        Some(Each::Print(parts)) => {
-            let part = |p: &PrintPart| match p {
-                PrintPart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
-                PrintPart::Key(i) => format!("{{{}}}", t.keys[*i].name),
-            };
-            out.line("text", &format!("{:?}", parts.iter().map(part).collect::<String>()));
+        Some(Each::Print(parts)) => out.line("text", &text_of(parts, t)),
+        Some(Each::Slice(slice)) => print_slice(out, plan, t, slice),
+        Some(Each::Gauge(gauge)) => {
+            out.line("label", &text_of(&gauge.label, t));
+            out.line("value", &t.keys[gauge.value].name);
+            if !gauge.track.is_empty() {
+                out.line("track", &text_of(&gauge.track, t));
+            }
         }
         Some(Each::Act(actions)) => out.action_lines(plan, actions),
         Some(Each::Record) => {}

@@ -47,7 +47,7 @@ pub(crate) const SCALARS: &[&str] = &[
 ];
 
 /// Words that are parsed and will be scalar functions or event columns.
-pub(crate) const LATER: &[&str] = &["slice", "gauge", "node"];
+pub(crate) const LATER: &[&str] = &["node"];
 
 pub(crate) type Resolved = Result<Typed, Diagnostic>;
 

@@ -1,4 +1,4 @@
-//! Columns that stand for each event (`print`, …) and their texts: in `print("slow: {name}")` the text becomes a call without a
+//! Columns that stand for each event (`print`, `slice`, `gauge`) and their texts: in `print("slow: {name}")` the text becomes a call without a
 //! name whose arguments are its parts, before anything else looks at a clause. So what stands in braces is an expression as any
 //! other.
 //!
@@ -6,7 +6,9 @@
 
 use std::borrow::Cow;
 
-use profinfer_lang::ast::{CallArg, ClauseHead, Column, Expr, ExprKind, GroupKind, Ident, ItemKind, Program};
+use profinfer_lang::ast::{
+    CallArg, ClauseHead, Column, Expr, ExprKind, GroupKind, Ident, ItemKind, PatternAlt, PatternKind, Program,
+};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::parse::{TemplateFault, TemplatePart, parse_template};
 use profinfer_lang::source::SourceMap;
@@ -15,7 +17,7 @@ use profinfer_lang::span::Span;
 use crate::clauses::without_blanks;
 
 /// The columns that stand for a record of each event.
-pub(crate) const EVENT_COLUMNS: [&str; 1] = ["print"];
+pub(crate) const EVENT_COLUMNS: [&str; 3] = ["print", "slice", "gauge"];
 
 /// The word of an expression that stands for a record of each event.
 pub(crate) fn event_word(e: &Expr) -> Option<&'static str> {
@@ -87,8 +89,15 @@ fn places(program: &Program) -> Vec<(usize, usize, usize)> {
 
 /// The parts of a text; none if it is none, or has been read.
 fn read(value: &Expr, word: &str, sources: &SourceMap) -> Option<Result<Expr, Diagnostic>> {
-    let ExprKind::Str(_) = value.kind else { return None };
-    let span = value.span;
+    // Behind a name and `=` a text is read as what something is compared with.
+    let span = match &value.kind {
+        ExprKind::Str(_) => value.span,
+        ExprKind::Pattern(pattern) => match &pattern.alts[..] {
+            [PatternAlt { kind: PatternKind::Str(_), span }] if !pattern.negated => *span,
+            _ => return None,
+        },
+        _ => return None,
+    };
     let text = |text: String| {
         let value = Expr { kind: ExprKind::Str(text), span };
         CallArg { name: Some(Ident::new(String::new(), span)), value }

@@ -122,7 +122,8 @@ codes! {
     PI0326 "groups that do not go together",
     PI0327 "not a file to write to",
     PI0328 "a table that is no heatmap",
-    PI0329 "the text of `print` cannot be read",
-    PI0330 "`print` is no part of a table",
+    PI0329 "a text with braces cannot be read",
+    PI0330 "what stands for each event is no part of a table",
+    PI0340 "a slice of what has no duration",
     PI0401 "not supported yet",
 }

@@ -1,6 +1,10 @@
 //! The one stream that everything profinfer shows goes through: tables, messages, the end. A renderer sees nothing else.
 
+mod timeline;
+
 use std::collections::BTreeMap;
+
+pub use timeline::{Begin, Detail, Gauge, Piece, Process, Slice};
 
 /// One record of the stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -9,6 +13,12 @@ pub enum Record {
     Table(Table),
     /// An event by itself.
     Print(Print),
+    /// Counting begins.
+    Begin(Begin),
+    /// An event in a timeline.
+    Slice(Slice),
+    /// A number in a timeline.
+    Gauge(Gauge),
     /// Something the user has to know: a silent point, a lost process, an engine found.
     Message(Message),
     /// The last record of a run.
@@ -179,12 +189,25 @@ pub struct AtEvents {
     pub name: String,
     /// The point.
     pub point: String,
-    /// Whether its events are printed.
-    pub printed: bool,
+    /// What that was.
+    pub what: What,
     /// Events at which it was done.
     pub done: u64,
     /// Events that user space never learned of.
     pub lost: u64,
+}
+
+/// What a clause does at its events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum What {
+    /// They are printed.
+    Printed,
+    /// They are slices of a timeline.
+    Slices,
+    /// They give a gauge its values.
+    Gauges,
+    /// Something is shown, cleared or ended.
+    Done,
 }
 
 /// A message.

@@ -26,12 +26,12 @@ use self::bind::{Bound, Lacking, bind};
 use self::interpret::Seen;
 use self::tables::Kept;
 use crate::ceilings::Ceilings;
-use crate::record::{AtEvents, End, Record};
+use crate::record::{self, AtEvents, End, Record};
 use crate::recording::about::{Ended, Source};
 use crate::recording::events::{Event, Value};
 use crate::recording::head::Head;
 use crate::recording::reader::{Recording, Told};
-use crate::session::events::Events;
+use crate::session::events::{Events, what};
 use crate::session::rows::Rows;
 use crate::session::run::{HOLD, OVER_LIMIT, Sink, table_record};
 use crate::session::stream::Streams;
@@ -184,7 +184,9 @@ impl<'p> Replay<'p> {
                 self.began = begin.monotonic_ns;
                 self.now = self.began;
                 self.since.fill(self.began);
-                self.events.begin_at(self.began);
+                let (monotonic_ns, unix_ns) = (begin.monotonic_ns, begin.unix_ns);
+                self.events.begin_at(monotonic_ns);
+                sink.record(&Record::Begin(record::Begin { monotonic_ns, unix_ns })).map_err(ReplayError::Output)?;
                 for (clock, timer) in self.clocks.iter_mut().zip(&self.plan.timers) {
                     *clock = Some(self.began + timer.period_ns);
                 }
@@ -194,7 +196,7 @@ impl<'p> Replay<'p> {
                 }
             }
             Told::Source(source) => self.source(source),
-            Told::Process(_) => {}
+            Told::Process(process) => self.events.meet(process.pid as u32, &process.who),
             Told::Event(event) => {
                 self.read += 1;
                 if event.time > self.now {
@@ -299,6 +301,14 @@ impl<'p> Replay<'p> {
                 Some(Each::Print(parts)) => {
                     let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(ReplayError::Output)?;
+                }
+                Some(Each::Slice(slice)) => {
+                    let slice = self.events.slice(plan, slice, &event);
+                    sink.record(&Record::Slice(slice)).map_err(ReplayError::Output)?;
+                }
+                Some(Each::Gauge(gauge)) => {
+                    let gauge = self.events.gauge(plan, gauge, &event);
+                    sink.record(&Record::Gauge(gauge)).map_err(ReplayError::Output)?;
                 }
             }
         }
@@ -431,7 +441,7 @@ impl<'p> Replay<'p> {
         let of = |(table, each): (usize, &Each)| AtEvents {
             name: plan.tables[table].name.clone(),
             point: plan.points[plan.tables[table].point].name.clone(),
-            printed: matches!(each, Each::Print(_)),
+            what: what(each),
             done: self.events.told[table],
             lost: self.bound.iter().position(|b| b.tables.iter().any(|t| t.index == table)).map_or(0, lost),
         };

@@ -458,6 +458,10 @@ pub enum Format {
     Csv,
     /// A table for DuckDB, pandas … (docs/parquet.md); several go to a folder, -o DIR/.
     Parquet,
+    /// A timeline (slice, gauge) for ui.perfetto.dev; what else there is goes to stderr.
+    Perfetto,
+    /// A timeline in Chrome's JSON, for other viewers.
+    Trace,
 }
 
 impl Format {
@@ -469,9 +473,9 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let ends =
-            [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
-        ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+        let traces = [(".pftrace", Self::Perfetto), (".perfetto-trace", Self::Perfetto), (".trace.json", Self::Trace)];
+        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
+        traces.iter().chain(&ends).find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 
     /// What the command line calls it.
@@ -481,6 +485,8 @@ impl Format {
             Self::Json => "json",
             Self::Csv => "csv",
             Self::Parquet => "parquet",
+            Self::Perfetto => "perfetto",
+            Self::Trace => "trace",
         }
     }
 
@@ -488,15 +494,20 @@ impl Format {
     pub(super) fn is_for_reading(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
-            Self::Parquet => false,
+            Self::Parquet | Self::Perfetto | Self::Trace => false,
         }
+    }
+
+    /// Whether it shows a timeline and nothing else.
+    pub(super) fn is_timeline(self) -> bool {
+        matches!(self, Self::Perfetto | Self::Trace)
     }
 
     /// Whether any beginning of it is of use, as of lines.
     pub(super) fn grows(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
-            Self::Parquet => false,
+            Self::Parquet | Self::Perfetto | Self::Trace => false,
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use profinfer_compiler::plan::Plan;
+use profinfer_compiler::plan::{Each, Plan};
 
 use super::args::{Color, Format};
 use super::destination::{Destination, DestinationError};
-use super::say;
 use super::script::{stderr_color, wants_color};
 use super::sheets::Sheets;
+use super::{exit, fail, say};
 use crate::record::{Level, Record};
 use crate::session::run::Sink;
 use crate::view::escape::escape;
@@ -30,13 +30,15 @@ pub(super) fn output(
 ) -> Result<Box<dyn Sink>, DestinationError> {
     Ok(match format {
         Format::Parquet => Box::new(Sheets::new(plan, to, color, quiet)?),
-        Format::Table | Format::Json | Format::Csv => Box::new(Output::new(format, to, color, quiet)?),
+        _ => Box::new(Output::new(format, to, color, quiet)?),
     })
 }
 
 /// The output of a run as one text.
 struct Output {
     renderer: Box<dyn Renderer>,
+    /// What a timeline has no place for, as text.
+    beside: Option<Box<dyn Renderer>>,
     out: Destination,
     format: Format,
     quiet: bool,
@@ -48,12 +50,7 @@ impl Output {
     ///
     /// # Errors
     /// The file cannot be made, or the format is none for a terminal.
-    fn new(
-        format: Format,
-        file: Option<&Path>,
-        color: Color,
-        quiet: bool,
-    ) -> Result<Output, DestinationError> {
+    fn new(format: Format, file: Option<&Path>, color: Color, quiet: bool) -> Result<Output, DestinationError> {
         let out = Destination::open(format, file)?;
         let terminal = out.terminal;
         let (width, height) = if terminal { size() } else { (PIPE_WIDTH, 0) };
@@ -63,9 +60,25 @@ impl Output {
             Format::Csv => view::Format::Csv,
             // The other one goes to `Sheets`.
             Format::Table | Format::Parquet => view::Format::Table,
+            Format::Perfetto => view::Format::Perfetto,
+            Format::Trace => view::Format::Chrome,
         };
-        Ok(Output { renderer: view::renderer(view, options), out, format, quiet, color })
+        let beside = format.is_timeline().then(|| {
+            let options = Options { color: stderr_color(color), width: PIPE_WIDTH, height: 0, live: false };
+            view::renderer(view::Format::Table, options)
+        });
+        Ok(Output { renderer: view::renderer(view, options), beside, out, format, quiet, color })
     }
+}
+
+/// Whether a script makes anything that the format shows; the exit code if not.
+pub(super) fn suits(format: Format, plan: &Plan) -> Result<(), u8> {
+    let is_of_timeline = |each: &Option<Each>| matches!(each, Some(Each::Slice(_) | Each::Gauge(_)));
+    if !format.is_timeline() || plan.tables.iter().any(|t| is_of_timeline(&t.each)) {
+        return Ok(());
+    }
+    let text = "shows slices and gauges, and the script has none: take timeline.pi, or add `on ggml_op < slice(op) >`";
+    Err(fail(exit::USAGE, format!("the format {} {text}", format.name())))
 }
 
 impl Sink for Output {
@@ -86,12 +99,30 @@ impl Sink for Output {
             let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
             say::err(&view::aside(record, options));
         }
+        if let Some(beside) = self.beside.as_mut().filter(|_| !self.quiet) {
+            let mut text = Vec::new();
+            match record {
+                Record::Table(_) | Record::Print(_) => beside.record(record, &mut text)?,
+                Record::End(_) => {
+                    let options =
+                        Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
+                    text.extend(view::aside(record, options).into_bytes());
+                }
+                _ => {}
+            }
+            say::err(&String::from_utf8_lossy(&text));
+        }
         if self.format == Format::Csv && matches!(record, Record::Message(_)) {
             return Ok(());
         }
         self.renderer.record(record, &mut self.out)?;
         // Nothing comes behind the end.
-        if matches!(record, Record::End(_)) { self.out.finish() } else { self.out.flush() }
+        match record {
+            Record::End(_) => self.out.finish(),
+            // A trace is read when it is whole, and has many records.
+            _ if self.format.is_timeline() => Ok(()),
+            _ => self.out.flush(),
+        }
     }
 
     fn resized(&mut self) {

@@ -6,7 +6,7 @@ use profinfer_compiler::Leaves;
 
 use super::args::{Format, ReplayArgs};
 use super::files::{Files, fault};
-use super::output::output;
+use super::output::{output, suits};
 use super::{exit, fail, say, script};
 use crate::engine::{self, Description};
 use crate::recording::head::Head;
@@ -51,8 +51,10 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let is_same = own && source.params == head.params;
     let file = read.sources.files()[0].name.clone();
     let to = args.output.as_deref();
-    let output = output(Format::wanted(args.format, to), (&compiled.plan, to), args.source.color, args.quiet)
-        .map_err(|e| fail(exit::USAGE, e))?;
+    let format = Format::wanted(args.format, to);
+    suits(format, &compiled.plan)?;
+    let output =
+        output(format, (&compiled.plan, to), args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;
     let replay = Replay::new(&compiled.plan, head, is_same).map_err(|e| fail(exit::SCRIPT, format!("{file}: {e}")))?;
     if compiled.plan.asks_ceilings() && head.ceilings.is_empty() && !args.quiet {

@@ -8,7 +8,7 @@ use profinfer_compiler::plan::Plan;
 
 use super::args::{Format, RunArgs};
 use super::files::{Files, fault};
-use super::output::output;
+use super::output::{output, suits};
 use super::{exit, fail, print_help, script};
 use crate::engine::Description;
 use crate::kernel::{Linux, Rights};
@@ -41,6 +41,7 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let plan = script::compile(&args.source, &source, &engines[0])?;
     let file = args.output.as_deref();
     let format = Format::wanted(args.format, file);
+    suits(format, &plan)?;
     let machine = format != Format::Table && file.is_none_or(|file| file.as_os_str() == "-");
     observe(args, (&plan, &engines), machine, || {
         let output = output(format, (&plan, file), args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;

@@ -78,12 +78,17 @@ pub fn parts(parts: &[PrintPart], heads: &[OutKey], keys: &[Key]) -> Vec<Part> {
     let part = |part: &PrintPart| match part {
         PrintPart::Text(text) => Part::Text(text.clone()),
         PrintPart::Key(i) => {
-            let quantity = quantity(&heads[*i].ty);
-            let value = scaled(keys.get(*i).map_or(Value::Absent, key_value), quantity);
+            let (quantity, value) = known(heads, keys, *i);
             Part::Value { name: heads[*i].name.clone(), quantity, value, whole: is_whole(&heads[*i]) }
         }
     };
     parts.iter().map(part).collect()
+}
+
+/// Something known of an event, and what it is.
+pub fn known(heads: &[OutKey], keys: &[Key], i: usize) -> (Quantity, Value) {
+    let quantity = quantity(&heads[i].ty);
+    (quantity, scaled(keys.get(i).map_or(Value::Absent, key_value), quantity))
 }
 
 /// Whether a key is a whole number wherever it is a number.

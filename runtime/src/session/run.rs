@@ -408,7 +408,7 @@ impl<'r> Run<'r> {
         self.counters.begin()?;
         self.events.begin();
         self.since.fill(self.started);
-        self.begin_recording()?;
+        self.begin_recording(sink)?;
         // Before counting begins: what `begin` shows is empty, and what it clears loses nothing.
         let begin = self.plan.begin.clone();
         let mut reason = self.act(&begin, sink)?.then(|| "exit".to_owned());

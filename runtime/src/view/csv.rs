@@ -7,7 +7,7 @@ use std::io;
 
 use super::escape::escape;
 use super::{Renderer, emit, json, names, print, value};
-use crate::record::{Print, Quantity, Record, Table, Value};
+use crate::record::{Gauge, Part, Print, Quantity, Record, Slice, Table, Value};
 
 /// Columns that each table begins with.
 const FIRST: [&str; 2] = ["table", "at_ns"];
@@ -24,7 +24,9 @@ impl Renderer for Csv {
         match record {
             Record::Table(table) => emit(out, self.table(table)?.as_bytes()),
             Record::Print(print) => emit(out, self.print(print)?.as_bytes()),
-            Record::Message(_) | Record::End(_) => Ok(()),
+            Record::Slice(slice) => emit(out, self.slice(slice)?.as_bytes()),
+            Record::Gauge(gauge) => emit(out, self.gauge(gauge)?.as_bytes()),
+            Record::Message(_) | Record::Begin(_) | Record::End(_) => Ok(()),
         }
     }
 }
@@ -40,6 +42,45 @@ impl Csv {
         let first = [field(&print.name), print.at_ns.to_string()];
         let all = first.into_iter().chain(cells).chain([field(&print::raw(print))]);
         text.push_str(&record(all));
+        Ok(text)
+    }
+
+    /// An event of a timeline as a row of a table that is called as its `slice`.
+    fn slice(&mut self, slice: &Slice) -> io::Result<String> {
+        const COLUMNS: [&str; 6] = ["begin_ns", "dur_ns", "pid", "tid", "track", "label"];
+        let details = print::details(slice);
+        let names = FIRST.into_iter().chain(COLUMNS).chain(details.iter().map(|(name, ..)| name.as_str()));
+        let head = record(names.map(field));
+        let mut text = self.head(&slice.name, head);
+        let first = [
+            field(&slice.name),
+            slice.at_ns.to_string(),
+            slice.begin_ns.to_string(),
+            (slice.end_ns - slice.begin_ns).to_string(),
+            slice.process.pid.to_string(),
+            slice.tid.to_string(),
+            track(&slice.track),
+            field(&print::text(&slice.label)),
+        ];
+        let cells =
+            details.iter().map(|(_, value, quantity)| cell(value, *quantity)).collect::<io::Result<Vec<_>>>()?;
+        text.push_str(&record(first.into_iter().chain(cells)));
+        Ok(text)
+    }
+
+    /// A number of a timeline as a row of a table that is called as its `gauge`.
+    fn gauge(&mut self, gauge: &Gauge) -> io::Result<String> {
+        let head = record(FIRST.into_iter().chain(["pid", "track", "label", "value"]).map(field));
+        let mut text = self.head(&gauge.name, head);
+        let cells = [
+            field(&gauge.name),
+            gauge.at_ns.to_string(),
+            gauge.process.pid.to_string(),
+            track(&gauge.track),
+            field(&print::text(&gauge.label)),
+            cell(&gauge.value, gauge.quantity)?,
+        ];
+        text.push_str(&record(cells.into_iter()));
         Ok(text)
     }
 
@@ -71,6 +112,11 @@ impl Csv {
         }
         Ok(text)
     }
+}
+
+/// The name of a track; nothing for the thread's, or the process itself.
+fn track(parts: &[Part]) -> String {
+    if parts.is_empty() { String::new() } else { field(&print::text(parts)) }
 }
 
 fn record(fields: impl Iterator<Item = String>) -> String {

@@ -3,7 +3,7 @@
 use super::escape::escape;
 use super::line::{Flow, Line, Style};
 use super::value;
-use crate::record::{Cost, Counted, End, Kept, Level, Message};
+use crate::record::{Cost, Counted, End, Kept, Level, Message, What};
 
 /// Columns of the labels.
 const LABEL: usize = 9;
@@ -43,7 +43,12 @@ pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
 
     for (at, of) in end.at_events.iter().enumerate() {
         let mut flow = section(if at == 0 { "at each" } else { "" });
-        let what = if of.printed { "printed" } else { "done" };
+        let what = match of.what {
+            What::Printed => "printed",
+            What::Slices => "slices of a timeline",
+            What::Gauges => "values of a gauge",
+            What::Done => "done",
+        };
         let mut item = Line::of(Style::Key, escape(&of.point));
         item.gap(1);
         item.push(Style::Plain, format!("{} {what} ({})", value::grouped(of.done.into()), escape(&of.name)));
@@ -130,6 +135,16 @@ pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
     kernel.words(Style::Plain, &format!("{} of memory for maps", value::size(end.kernel_bytes)));
     lines.extend(kernel.finish());
     lines
+}
+
+/// Where a timeline is to be seen, if the script makes one: it has no place among tables.
+pub(super) fn timeline(end: &End, limit: usize) -> Vec<Line> {
+    if !end.at_events.iter().any(|of| matches!(of.what, What::Slices | What::Gauges)) {
+        return Vec::new();
+    }
+    let mut flow = Flow::new(Line::of(Style::Dim, "timeline"), LABEL, limit);
+    flow.words(Style::Plain, "not shown here: -o run.pftrace writes it for ui.perfetto.dev");
+    flow.finish()
 }
 
 /// `118 of 400 steps (30 %): the others were left out to stay within 2 %, and are in no table`

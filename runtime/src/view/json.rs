@@ -8,7 +8,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::escape::is_hidden;
 use super::{Renderer, emit, names, print, value};
-use crate::record::{AtEvents, Bucket, End, Level, Message, Print, Quantity, Record, Table, Value};
+use crate::record::{AtEvents, Bucket, End, Gauge, Level, Message, Part, Print, Quantity, Record, Slice, Table, Value};
 
 /// The version of the contract. A field that is added does not change it; one that goes or changes its meaning does.
 const VERSION: u32 = 1;
@@ -18,6 +18,9 @@ pub(super) struct Json;
 
 impl Renderer for Json {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
+        if matches!(record, Record::Begin(_)) {
+            return Ok(());
+        }
         emit(out, &line(record)?)
     }
 }
@@ -39,7 +42,7 @@ pub(super) fn curve(shares: &[f64]) -> io::Result<String> {
     String::from_utf8(to_json(&shares)?).map_err(io::Error::other)
 }
 
-fn to_json(value: &impl Serialize) -> io::Result<Vec<u8>> {
+pub(super) fn to_json(value: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Harmless(CompactFormatter)))?;
     Ok(text)
@@ -74,6 +77,9 @@ impl Serialize for Line<'_> {
         let kind = match self.0 {
             Record::Table(_) => "table",
             Record::Print(_) => "print",
+            Record::Begin(_) => "begin",
+            Record::Slice(_) => "slice",
+            Record::Gauge(_) => "gauge",
             Record::Message(_) => "message",
             Record::End(_) => "end",
         };
@@ -82,6 +88,9 @@ impl Serialize for Line<'_> {
         match self.0 {
             Record::Table(table) => table_fields(table, &mut map)?,
             Record::Print(print) => print_fields(print, &mut map)?,
+            Record::Begin(_) => {}
+            Record::Slice(slice) => slice_fields(slice, &mut map)?,
+            Record::Gauge(gauge) => gauge_fields(gauge, &mut map)?,
             Record::Message(message) => message_fields(message, &mut map)?,
             Record::End(end) => end_fields(end, &mut map)?,
         }
@@ -110,9 +119,56 @@ fn print_fields<M: SerializeMap>(print: &Print, map: &mut M) -> Result<(), M::Er
     map.serialize_entry("point", &print.point)?;
     map.serialize_entry("at_ns", &print.at_ns)?;
     map.serialize_entry("text", &print::raw(print))?;
-    let values = print::values(print);
-    let fields = values.iter().map(|(name, value, quantity)| (name.as_str(), Cell { value, quantity: *quantity }));
-    map.serialize_entry("values", &Fields(fields))
+    map.serialize_entry("values", &Details(&print::values(print)))
+}
+
+fn slice_fields<M: SerializeMap>(slice: &Slice, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("name", &slice.name)?;
+    map.serialize_entry("point", &slice.point)?;
+    map.serialize_entry("at_ns", &slice.at_ns)?;
+    map.serialize_entry("begin_ns", &slice.begin_ns)?;
+    map.serialize_entry("dur_ns", &(slice.end_ns - slice.begin_ns))?;
+    map.serialize_entry("pid", &slice.process.pid)?;
+    map.serialize_entry("tid", &slice.tid)?;
+    map.serialize_entry("track", &track(&slice.track))?;
+    map.serialize_entry("label", &print::text(&slice.label))?;
+    map.serialize_entry("details", &Details(&print::details(slice)))?;
+    if !slice.parts.is_empty() {
+        #[derive(serde::Serialize)]
+        struct Piece<'a> {
+            label: &'a str,
+            begin_ns: i64,
+            dur_ns: i64,
+        }
+        let parts =
+            slice.parts.iter().map(|p| Piece { label: &p.label, begin_ns: p.begin_ns, dur_ns: p.end_ns - p.begin_ns });
+        map.serialize_entry("parts", &parts.collect::<Vec<_>>())?;
+    }
+    Ok(())
+}
+
+fn gauge_fields<M: SerializeMap>(gauge: &Gauge, map: &mut M) -> Result<(), M::Error> {
+    map.serialize_entry("name", &gauge.name)?;
+    map.serialize_entry("point", &gauge.point)?;
+    map.serialize_entry("at_ns", &gauge.at_ns)?;
+    map.serialize_entry("pid", &gauge.process.pid)?;
+    map.serialize_entry("track", &track(&gauge.track))?;
+    map.serialize_entry("label", &print::text(&gauge.label))?;
+    map.serialize_entry("value", &Cell { value: &gauge.value, quantity: gauge.quantity })
+}
+
+fn track(parts: &[Part]) -> Option<String> {
+    (!parts.is_empty()).then(|| print::text(parts))
+}
+
+/// Values by their names, as an object.
+pub(super) struct Details<'a>(pub(super) &'a [(String, &'a Value, Quantity)]);
+
+impl Serialize for Details<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.0.iter().map(|(name, value, quantity)| (name.as_str(), Cell { value, quantity: *quantity }));
+        Fields(fields).serialize(serializer)
+    }
 }
 
 fn message_fields<M: SerializeMap>(message: &Message, map: &mut M) -> Result<(), M::Error> {
@@ -198,9 +254,9 @@ impl<'a, I: Iterator<Item = (&'a str, Cell<'a>)> + Clone> Serialize for Fields<I
     }
 }
 
-struct Cell<'a> {
-    value: &'a Value,
-    quantity: Quantity,
+pub(super) struct Cell<'a> {
+    pub(super) value: &'a Value,
+    pub(super) quantity: Quantity,
 }
 
 impl Serialize for Cell<'_> {

@@ -119,6 +119,7 @@ impl Renderer for Live {
                 let block = self.visible();
                 self.redraw(above.as_bytes(), &block)
             }
+            Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => return Ok(()),
             Record::Message(message) => {
                 let above = paint(&[footer::message(message)], self.options.color);
                 let block = self.visible();
@@ -130,6 +131,7 @@ impl Renderer for Live {
                     block.push(Line::default());
                 }
                 block.extend(footer::lines(end, self.options.width));
+                block.extend(footer::timeline(end, self.options.width));
                 let text = self.redraw(&[], &block);
                 // It stays; whatever comes goes below.
                 self.drawn = 0;

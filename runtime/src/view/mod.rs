@@ -14,6 +14,7 @@
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
 //! | `parquet` | a table or a print as a Parquet file; `docs/parquet.md` is its contract |
 //! | `html` | a page with a table or a heatmap, for a file |
+//! | `timeline` | slices and gauges as traces: what lies on which track; of Perfetto, of Chrome |
 //! | `value` | a value as text: three digits, a unit |
 //! | `line`, `escape`, `names` | styled lines of a known width, text of the target made harmless, unique column names |
 
@@ -36,6 +37,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
 mod value;
 
 use std::io;
@@ -54,6 +56,10 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A trace in Perfetto's own format; slices and gauges only.
+    Perfetto,
+    /// A trace in Chrome's format; slices and gauges only.
+    Chrome,
     /// A page for each table; nothing else has a place in it.
     Html,
 }
@@ -103,6 +109,8 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Table => Box::new(plain::Plain::new(options)),
         Format::Json => Box::new(json::Json),
         Format::Csv => Box::new(csv::Csv::default()),
+        Format::Perfetto => Box::new(timeline::Timeline::new(timeline::perfetto::Perfetto::default())),
+        Format::Chrome => Box::new(timeline::Timeline::new(timeline::chrome::Chrome::default())),
         Format::Html => Box::new(html::Html),
     }
 }
@@ -120,7 +128,7 @@ pub fn aside(record: &Record, options: Options) -> String {
             lines
         }
         Record::Message(message) => vec![footer::message(message)],
-        Record::Print(_) => Vec::new(),
+        Record::Print(_) | Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => Vec::new(),
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)

@@ -29,6 +29,9 @@ impl Plain {
 
 impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
+        if matches!(record, Record::Begin(_) | Record::Slice(_) | Record::Gauge(_)) {
+            return Ok(());
+        }
         let is_line = matches!(record, Record::Message(_) | Record::Print(_));
         let now = if is_line { Last::Line } else { Last::Block };
         let mut text = Vec::new();
@@ -47,8 +50,11 @@ impl Renderer for Plain {
                 text.extend(paint(&[footer::message(message)], self.options.color).into_bytes());
             }
             Record::End(end) => {
-                text.extend(paint(&footer::lines(end, self.options.width), self.options.color).into_bytes());
+                let mut lines = footer::lines(end, self.options.width);
+                lines.extend(footer::timeline(end, self.options.width));
+                text.extend(paint(&lines, self.options.color).into_bytes());
             }
+            Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => {}
         }
         emit(out, &text)
     }

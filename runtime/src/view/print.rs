@@ -2,24 +2,34 @@
 
 use super::escape::escape;
 use super::value;
-use crate::record::{Part, Print, Quantity, Value};
+use crate::record::{Part, Print, Quantity, Slice, Value};
 
 /// The text of a print on one line, harmless to a terminal.
 pub(super) fn line(print: &Print) -> String {
+    harmless(&print.parts)
+}
+
+/// Parts of a text put together, harmless to a terminal.
+pub(super) fn harmless(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => escape(text).into_owned(),
         Part::Value { value, quantity, .. } => figure(value, *quantity),
     };
-    print.parts.iter().map(part).collect()
+    parts.iter().map(part).collect()
 }
 
 /// The same as it is, for formats that escape by themselves.
 pub(super) fn raw(print: &Print) -> String {
+    text(&print.parts)
+}
+
+/// Parts of a text put together as they are.
+pub(super) fn text(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) | Part::Value { value: Value::Text(text), .. } => text.clone(),
         Part::Value { value, quantity, .. } => figure(value, *quantity),
     };
-    print.parts.iter().map(part).collect()
+    parts.iter().map(part).collect()
 }
 
 /// Plain numbers are mostly numbers of something, so they are not grouped.
@@ -32,12 +42,23 @@ fn figure(value: &Value, quantity: Quantity) -> String {
 
 /// The values of a print with their names; one that is there already gets `_2`, `_3` … behind it.
 pub(super) fn values(print: &Print) -> Vec<(String, &Value, Quantity)> {
+    named(print.parts.iter().filter_map(|part| match part {
+        Part::Value { name, quantity, value, .. } => Some((name, value, *quantity)),
+        Part::Text(_) => None,
+    }))
+}
+
+/// What is to be known of a slice, with names in the same way.
+pub(super) fn details(slice: &Slice) -> Vec<(String, &Value, Quantity)> {
+    named(slice.details.iter().map(|detail| (&detail.name, &detail.value, detail.quantity)))
+}
+
+fn named<'a>(all: impl Iterator<Item = (&'a String, &'a Value, Quantity)>) -> Vec<(String, &'a Value, Quantity)> {
     let mut values: Vec<(String, &Value, Quantity)> = Vec::new();
-    for part in &print.parts {
-        let Part::Value { name, quantity, value, .. } = part else { continue };
+    for (name, value, quantity) in all {
         let mut numbered = std::iter::once(name.clone()).chain((2u32..).map(|n| format!("{name}_{n}")));
         let name = numbered.find(|name| !values.iter().any(|(taken, ..)| taken == name)).unwrap_or_default();
-        values.push((name, value, *quantity));
+        values.push((name, value, quantity));
     }
     values
 }

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Run, RunError, Sink};
-use crate::record::{End, Level};
+use crate::record::{self, End, Level, Record};
 use crate::recording::about::{Begin, Ended, Process};
 use crate::session::instance::Attached;
 use crate::session::sites::Target;
 
 impl Run<'_> {
     /// Counting begins.
-    pub(super) fn begin_recording(&mut self) -> Result<(), RunError> {
-        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+    pub(super) fn begin_recording(&mut self, sink: &mut dyn Sink) -> Result<(), RunError> {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let begin = Begin { monotonic_ns: self.events.began(), unix_ns: unix.as_nanos() as u64 };
+        let (monotonic_ns, unix_ns) = (self.events.began(), unix.as_nanos() as u64);
+        sink.record(&Record::Begin(record::Begin { monotonic_ns, unix_ns })).map_err(RunError::Output)?;
+        let Some(recorder) = &mut self.recorder else { return Ok(()) };
+        let begin = Begin { monotonic_ns, unix_ns };
         recorder.begin(begin, self.started).map_err(RunError::Output)
     }
 
@@ -27,6 +29,7 @@ impl Run<'_> {
 
     /// A process was attached to.
     pub(super) fn record_process(&mut self, (pid, who): (u32, &str), at: usize, target: &Target, attached: &Attached) {
+        self.events.meet(pid, who);
         let Some(recorder) = &mut self.recorder else { return };
         let instance = &self.instances[at];
         let source = recorder.source(&instance.identity, &instance.facts, &instance.path);

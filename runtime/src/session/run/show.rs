@@ -9,7 +9,7 @@ use profinfer_compiler::plan::{Action, Each, Plan, Show, View};
 use super::{Run, RunError, Sink};
 use crate::ceilings::Ceilings;
 use crate::record::{AtEvents, Record, Table, ViewKind};
-use crate::session::events::Events;
+use crate::session::events::{Events, what};
 use crate::session::numbers;
 use crate::session::rows::{Rows, Source, gather, word};
 
@@ -144,6 +144,14 @@ impl Run<'_> {
                     let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(RunError::Output)?;
                 }
+                Some(Each::Slice(slice)) => {
+                    let slice = self.events.slice(plan, slice, &event);
+                    sink.record(&Record::Slice(slice)).map_err(RunError::Output)?;
+                }
+                Some(Each::Gauge(gauge)) => {
+                    let gauge = self.events.gauge(plan, gauge, &event);
+                    sink.record(&Record::Gauge(gauge)).map_err(RunError::Output)?;
+                }
             }
         }
         Ok(ends)
@@ -154,7 +162,7 @@ impl Run<'_> {
         let of = |(table, each): (usize, &Each)| AtEvents {
             name: self.plan.tables[table].name.clone(),
             point: self.plan.points[self.plan.tables[table].point].name.clone(),
-            printed: matches!(each, Each::Print(_)),
+            what: what(each),
             done: self.events.told[table],
             lost: self.instances.iter().flat_map(|i| i.table_drops(table)).map(|(_, n)| n).sum(),
         };

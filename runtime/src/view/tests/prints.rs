@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::terminal::Terminal;
 use super::*;
-use crate::record::{AtEvents, Part, Print};
+use crate::record::{AtEvents, Part, Print, What};
 
 fn value(name: &str, quantity: Quantity, value: Value) -> Part {
     Part::Value { name: name.to_owned(), quantity, value, whole: true }
@@ -85,14 +85,14 @@ fn programs_get_the_text_and_the_values() {
 
 #[test]
 fn the_end_says_what_was_lost_of_each_clause() {
-    let of = |name: &str, printed, lost| AtEvents {
+    let of = |name: &str, what, lost| AtEvents {
         name: name.to_owned(),
         point: "ggml_op".to_owned(),
-        printed,
+        what,
         done: 1234,
         lost,
     };
-    let end = End { at_events: vec![of("print", true, 5678), of("actions", false, 0)], ..silent_end() };
+    let end = End { at_events: vec![of("print", What::Printed, 5678), of("actions", What::Done, 0)], ..silent_end() };
     let out = shown(Format::Table, Options::default(), &[Record::End(end.clone())]);
     assert!(out.contains("at each  ggml_op 1,234 printed (print), 5,678 lost, more than could be told"), "{out}");
     assert!(out.contains("         ggml_op 1,234 done (actions)\n"), "{out}");
