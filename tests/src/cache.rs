@@ -18,6 +18,10 @@ pub const LLAMA_CPP: &str = "11434.0.0";
 pub const LLAMA_CPP_BUILD: &str = "1";
 /// `capstone` of PyPI: a disassembler that shares nothing with profinfer.
 pub const CAPSTONE: &str = "5.0.9";
+/// `perfetto` of PyPI: the messages of Perfetto's traces, as its own project has them.
+pub const PERFETTO: &str = "0.59.1";
+/// `protobuf` of PyPI, which reads them.
+pub const PROTOBUF: &str = "7.36.2";
 /// The model's file name.
 pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// What `tests/engines/upcycle.py` makes of the model; counted up when that script makes something else.
@@ -73,6 +77,16 @@ impl Cache {
     /// Folder to import `capstone` from.
     pub fn capstone(&self) -> PathBuf {
         self.root.join(format!("capstone-{CAPSTONE}"))
+    }
+
+    /// Folder to import `perfetto` from.
+    pub fn perfetto(&self) -> PathBuf {
+        self.root.join(format!("perfetto-{PERFETTO}"))
+    }
+
+    /// Folder to import `google.protobuf` from.
+    pub fn protobuf(&self) -> PathBuf {
+        self.root.join(format!("protobuf-{PROTOBUF}"))
     }
 
     /// Folder of llama.cpp as it is built from its sources: libraries, `ggml-rpc-server`, and `include` with the headers.

