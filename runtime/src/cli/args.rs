@@ -20,12 +20,14 @@ Examples:
       every llama.cpp tool that runs or will be started
   profinfer tokens.pi --follow -- sh -c 'python3 serve.py & wait'
       also what the command starts in its turn
+  profinfer timeline.pi -o run.pftrace --pid 4711
+      a timeline of every thread, for ui.perfetto.dev
   profinfer -e 'on llama_ubatch < count(), avg(dur) by phase into t >
                 every 1s < show t; clear t >' --pid 4711
       every second anew
 
 Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
-paging.pi offload.pi counters.pi moe_routing.pi experts.pi
+paging.pi offload.pi counters.pi moe_routing.pi experts.pi timeline.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
 Each of check, plan, build, list, doctor, explain, record and replay has a help of its own: profinfer check --help";
@@ -99,6 +101,8 @@ Examples:
       the tables of the script that was recorded
   profinfer replay run.pirec -e 'on ggml_op where (dur > 1ms) < count(), max(dur) by name >'
       another script over the same events: it can use what was recorded of them
+  profinfer replay run.pirec timeline.pi -o run.pftrace
+      its timeline, if that script or one that reads as much was recorded
   profinfer replay --info run.pirec
       points, fields, how many events, which process, what was lost
   profinfer replay run.pirec --events -o run/

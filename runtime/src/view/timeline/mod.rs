@@ -14,6 +14,8 @@ pub(super) mod chrome;
 mod lanes;
 pub(super) mod perfetto;
 mod proto;
+#[cfg(test)]
+mod tests;
 mod tracks;
 
 use std::io;

@@ -19,7 +19,7 @@ use crate::view::print;
 /// The number of our only sequence.
 const SEQUENCE: u32 = 1;
 /// Texts that are interned; then all begin anew.
-const MOST_INTERNED: usize = 65_536;
+pub(super) const MOST_INTERNED: usize = 65_536;
 
 /// The writer.
 #[derive(Default)]
