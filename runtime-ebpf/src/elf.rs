@@ -1,7 +1,7 @@
 //! Maps and programs as an ELF object file, as compilers of eBPF write it: for `llvm-objdump`, `bpftool` and loaders.
 //!
-//! Programs are in section `uprobe`, those of kernel events in `tracepoint/category/name` and `perf_event`, the one that keeps
-//! what threads count in `raw_tracepoint/sched_switch`, a function each. Maps are variables in `.maps`, described by `.BTF`. The
+//! Programs are in section `uprobe`, those of kernel events in `tracepoint/category/name`, `raw_tracepoint/name` and `perf_event`,
+//! the one that keeps what threads count in `raw_tracepoint/sched_switch`, a function each. Maps are variables in `.maps`, described by `.BTF`. The
 //! counters are `.bss` and fresh rows `.rodata`, since programs name those by address. Nothing says where the programs are
 //! attached, the gate in the counters is shut, and no process is in the map of targets that kernel events ask: all is up to who
 //! loads it.
@@ -18,10 +18,12 @@ use crate::asm::Code;
 use crate::btf::Types;
 use crate::counting::SWITCHES;
 use crate::layout::MapId;
-use crate::object::{MapKind, MapSpec, Object, Program};
+use crate::object::{MapKind, MapSpec, Object, Program, RAW_TRACEPOINT};
 
 /// Bytes of a pointer.
 const POINTER: u32 = 8;
+/// Where the program is that keeps what threads count.
+const SWITCHES_IN: &str = "raw_tracepoint/sched_switch";
 /// `BPF_MAP_TYPE_ARRAY_OF_MAPS`.
 const ARRAY_OF_MAPS: u32 = 12;
 
@@ -40,11 +42,12 @@ pub fn write(object: &Object, license: &str) -> Result<Vec<u8>, object::write::E
     let switches = object
         .switches
         .is_some()
-        .then(|| writer.file.add_section(Vec::new(), b"raw_tracepoint/sched_switch".to_vec(), SectionKind::Text));
+        .then(|| writer.file.add_section(Vec::new(), SWITCHES_IN.as_bytes().to_vec(), SectionKind::Text));
     let section = writer.file.add_section(Vec::new(), b"license".to_vec(), SectionKind::Data);
     writer.file.append_section_data(section, &[license.as_bytes(), b"\0"].concat(), 1);
     writer.maps(&object.maps);
     let mut sections = HashMap::from([("uprobe".to_owned(), text)]);
+    sections.extend(switches.map(|section| (SWITCHES_IN.to_owned(), section)));
     for program in object.programs.iter().chain(&object.checks) {
         let name = section_of(program);
         let section = match sections.get(&name) {
@@ -196,6 +199,7 @@ fn section_of(program: &Program) -> String {
     match event {
         None => "uprobe".to_owned(),
         Some(("software" | "clock", _)) => "perf_event".to_owned(),
+        Some((RAW_TRACEPOINT, name)) => format!("{RAW_TRACEPOINT}/{name}"),
         Some((category, name)) => format!("tracepoint/{category}/{name}"),
     }
 }

@@ -186,7 +186,7 @@ pub mod waiting {
     pub const THREAD: i16 = 0;
     /// When it left the CPU.
     pub const BEGAN: i16 = 8;
-    /// The state it left in, as `sched:sched_switch` has it.
+    /// The state it left in, as the records of `sched:sched_switch` have it.
     pub const STATE: i16 = 16;
     /// Where it was in the kernel: a number of `kernel_entry`.
     pub const ENTRY: i16 = 24;

@@ -121,6 +121,8 @@ impl Action {
 
 /// Open steps at once, over all pools of all processes.
 const MAX_STATES: u32 = 16_384;
+/// The category of tracepoints whose programs take the arguments of the kernel's own call, not a record made of them.
+pub const RAW_TRACEPOINT: &str = "raw_tracepoint";
 /// Maps that the kernel lets a program name (`MAX_USED_MAPS`).
 const MAX_MAPS: usize = 64;
 /// Threads whose slot is kept.
@@ -260,7 +262,7 @@ fn group_by_site(plan: &Plan, target: &TargetFacts) -> Vec<(SiteSpec, Vec<Action
 fn kernel_marks(plan: &Plan, point: PointId) -> &'static [&'static str] {
     match plan.points[point].template {
         Template::Fault => &["software:page-faults"],
-        Template::OffCpu if plan.points[point].reads("queue", &plan.tables, point) => &["sched:sched_wakeup"],
+        Template::OffCpu if plan.points[point].reads("queue", &plan.tables, point) => &["raw_tracepoint:sched_wakeup"],
         _ => &[],
     }
 }

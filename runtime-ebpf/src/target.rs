@@ -156,10 +156,7 @@ pub struct TargetFacts {
 }
 
 /// What points of the kernel read of tracepoints, and where it is on Linux 6.18.
-pub const TRACE_FIELDS: [(&str, &str, &str, u16); 7] = [
-    ("sched", "sched_switch", "prev_state", 32),
-    ("sched", "sched_switch", "next_pid", 56),
-    ("sched", "sched_wakeup", "pid", 24),
+pub const TRACE_FIELDS: [(&str, &str, &str, u16); 4] = [
     ("block", "block_bio_queue", "dev", 8),
     ("block", "block_bio_queue", "sector", 16),
     ("block", "block_bio_queue", "nr_sector", 24),
@@ -192,7 +189,7 @@ impl TargetFacts {
         words.iter().filter(|(_, w)| positive.matches_text(w)).map(|(n, _)| *n).collect()
     }
 
-    /// Where a field of one of the kernel's own tracepoints is: `sched:sched_switch.next_pid`.
+    /// Where a field of one of the kernel's own tracepoints is: `block:block_bio_queue.dev`.
     pub fn trace_field(&self, name: &str) -> i16 {
         self.trace_fields.get(name).map_or(0, |at| at.cast_signed())
     }

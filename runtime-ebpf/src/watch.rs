@@ -3,13 +3,14 @@
 use crate::asm::{Alu, Asm, BuildError, Code, Jump, Label};
 use crate::insn::{CTX, FP, R0, R1, R2, R3, R4, SLOT, helper};
 use crate::layout::MapId;
+use crate::object::RAW_TRACEPOINT;
 
 /// A watching program and the tracepoint it is for.
 #[derive(Debug)]
 pub struct Watch {
     /// Name in the kernel.
     pub name: &'static str,
-    /// Category and name of the tracepoint.
+    /// Category and name of the tracepoint; of [`RAW_TRACEPOINT`] its program takes the arguments of the kernel's own call.
     pub tracepoint: (&'static str, &'static str),
     /// Its code; refers to [`MapId::Watched`] (4-byte process id to 4-byte [`flag`]s), [`MapId::Births`] and
     /// [`MapId::WatchEvents`]. Whoever takes number 0 off the map first, then a process, and **then** sends that a SIGCONT
@@ -44,7 +45,11 @@ const RESULT: i16 = 16;
 pub fn programs(namespace: Option<(u64, u64)>) -> Result<Vec<Watch>, BuildError> {
     Ok(vec![
         Watch { name: "pi_watch_mmap", tracepoint: ("syscalls", "sys_enter_mmap"), code: program(true, namespace)? },
-        Watch { name: "pi_watch_exec", tracepoint: ("sched", "sched_process_exec"), code: program(false, namespace)? },
+        Watch {
+            name: "pi_watch_exec",
+            tracepoint: (RAW_TRACEPOINT, "sched_process_exec"),
+            code: program(false, namespace)?,
+        },
     ])
 }
 

@@ -1,5 +1,8 @@
-//! Time off the CPU. `sched:sched_switch` comes on the thread that leaves; what is kept of it lies in a map by thread. The
-//! same program looks whether the thread that comes is in that map: then its event ends.
+//! Time off the CPU. `sched_switch` comes on the thread that leaves; what is kept of it lies in a map by the task's address. The
+//! same program looks whether the task that comes is in that map: then its event ends.
+//!
+//! It is a raw tracepoint: to detach from one the kernel does not wait, and its program is not left out where its CPU is in a
+//! map's system call.
 
 use profinfer_compiler::typed::PointId;
 
@@ -9,8 +12,20 @@ use crate::asm::{Alu, BuildError, Jump, Label};
 use crate::insn::{CTX, FP, NOW, R0, R1, R2, R3, R4, Reg, helper};
 use crate::layout::{ABSENT, MapId, PointCounter, waiting};
 
-/// States of `sched:sched_switch` in which a thread never comes back.
-const GONE: i32 = 0x30;
+/// Arguments of `sched_switch`: whether it is preemption, the task that leaves, the one that comes, the former's state.
+const PREEMPTS: i16 = 0;
+const LEAVING: i16 = 8;
+const COMING: i16 = 16;
+const STATE: i16 = 24;
+/// The argument of `sched_wakeup`: the task.
+const WOKEN: i16 = 0;
+/// The bit in the state of a task that never comes back.
+const GONE: i32 = 0x80;
+/// Bits of states that are told as `UNINTERRUPTIBLE`: a task is frozen, or waits for a lock.
+const AS_UNINTERRUPTIBLE: i32 = 0x9000;
+const UNINTERRUPTIBLE: i32 = 2;
+/// States that are told apart, the later of two where a task has both: uninterruptible, stopped, traced, parked.
+const TOLD: [i32; 4] = [0x40, 8, 4, UNINTERRUPTIBLE];
 /// The state of a thread that was preempted inside of the kernel.
 const PREEMPTED: i32 = 0x100;
 /// What `kernel_entry` calls `none`, in the description of the kernel's points.
@@ -33,8 +48,7 @@ impl Emit<'_> {
     /// The thread that comes was off the CPU, and ours.
     fn comes(&mut self, point: PointId, start: usize, not_ours: Label) -> Result<(), BuildError> {
         let key = self.asm.alloc(8);
-        let next = self.target.trace_field("sched:sched_switch.next_pid");
-        self.asm.load(4, R0, CTX, next);
+        self.asm.load(8, R0, CTX, COMING);
         self.asm.store(FP, key, R0);
         self.lookup(MapId::State(point), KeyAt::Stack(key));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, not_ours);
@@ -87,17 +101,12 @@ impl Emit<'_> {
     fn leaves(&mut self, point: PointId, end: Label, no_room: Label) {
         self.only_targets(end);
         self.gate(point, end);
-        let prev_state = self.target.trace_field("sched:sched_switch.prev_state");
-        self.asm.load(8, R0, CTX, prev_state);
-        self.asm.alu_imm(Alu::And, R0, GONE);
-        self.asm.jump_if_imm(Jump::Ne, R0, 0, end);
         let value = self.asm.alloc(waiting::SIZE);
         let key = self.asm.alloc(8);
+        self.state(value + waiting::STATE, end);
         self.asm.load(8, R0, FP, self.pid_tgid);
         self.asm.store(FP, value + waiting::THREAD, R0);
         self.asm.store(FP, value + waiting::BEGAN, NOW);
-        self.asm.load(8, R0, CTX, prev_state);
-        self.asm.store(FP, value + waiting::STATE, R0);
         self.asm.store_imm(FP, value + waiting::WOKEN, 0);
         self.asm.store_imm(FP, value + waiting::STACK, 0);
         self.asm.stack_address(R1, value + waiting::COMM);
@@ -114,16 +123,41 @@ impl Emit<'_> {
             self.places = known;
             self.asm.store(FP, value + waiting::STACK, R0);
         }
-        // The number that the scheduler's tracepoints have: that of the whole machine.
-        self.asm.call(helper::GET_CURRENT_PID_TGID);
-        self.asm.alu_imm(Alu::Lsh, R0, 32);
-        self.asm.alu_imm(Alu::Rsh, R0, 32);
+        self.asm.load(8, R0, CTX, LEAVING);
         self.asm.store(FP, key, R0);
         self.map_and_key(MapId::State(point), KeyAt::Stack(key));
         self.asm.stack_address(R3, value);
         self.asm.load_imm(R4, 0);
         self.asm.call(helper::MAP_UPDATE_ELEM);
         self.asm.jump_if_imm(Jump::Ne, R0, 0, no_room);
+    }
+
+    /// Stores the state in which the current thread leaves, as the records of the tracepoint have it; goes to `end` if it never
+    /// comes back.
+    fn state(&mut self, at: i16, end: Label) {
+        let keep = self.asm.label();
+        self.asm.load(8, R1, CTX, STATE);
+        self.asm.mov(R2, R1);
+        self.asm.alu_imm(Alu::And, R2, GONE);
+        self.asm.jump_if_imm(Jump::Ne, R2, 0, end);
+        self.asm.load_imm(R0, i64::from(PREEMPTED));
+        self.asm.load(8, R2, CTX, PREEMPTS);
+        self.asm.alu_imm(Alu::And, R2, 0xff);
+        self.asm.jump_if_imm(Jump::Ne, R2, 0, keep);
+        self.asm.load_imm(R0, i64::from(UNINTERRUPTIBLE));
+        self.asm.mov(R2, R1);
+        self.asm.alu_imm(Alu::And, R2, AS_UNINTERRUPTIBLE);
+        self.asm.jump_if_imm(Jump::Ne, R2, 0, keep);
+        for state in TOLD {
+            self.asm.load_imm(R0, i64::from(state));
+            self.asm.mov(R2, R1);
+            self.asm.alu_imm(Alu::And, R2, state);
+            self.asm.jump_if_imm(Jump::Ne, R2, 0, keep);
+        }
+        self.asm.mov(R0, R1);
+        self.asm.alu_imm(Alu::And, R0, 1);
+        self.asm.place(keep);
+        self.asm.store(FP, at, R0);
     }
 
     /// Stores in which system call the current thread is, as `kernel_entry` numbers it.
@@ -166,8 +200,7 @@ impl Emit<'_> {
     /// A thread may run again.
     pub(crate) fn woken(&mut self, point: PointId, end: Label) {
         let key = self.asm.alloc(8);
-        let pid = self.target.trace_field("sched:sched_wakeup.pid");
-        self.asm.load(4, R0, CTX, pid);
+        self.asm.load(8, R0, CTX, WOKEN);
         self.asm.store(FP, key, R0);
         self.lookup(MapId::State(point), KeyAt::Stack(key));
         self.asm.jump_if_imm(Jump::Eq, R0, 0, end);

@@ -526,6 +526,7 @@ fn load(program: &Program, maps: &HashMap<MapId, Map>, kernel: &dyn Kernel) -> R
     let prog_type = match kernel_event(&program.site) {
         None => ProgramType::Kprobe,
         Some(KernelEvent::Tracepoint(..)) => ProgramType::Tracepoint,
+        Some(KernelEvent::RawTracepoint(_)) => ProgramType::RawTracepoint,
         Some(_) => ProgramType::PerfEvent,
     };
     let spec = |expected_attach_type| ProgramSpec {

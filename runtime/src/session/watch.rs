@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use profinfer_ebpf::layout::MapId;
+use profinfer_ebpf::object::RAW_TRACEPOINT;
 use profinfer_ebpf::watch::flag;
 use tokio::io::unix::AsyncFd;
 
@@ -73,14 +74,19 @@ impl Watch {
                 MapId::Births => births.as_ref().map(Map::fd),
                 _ => None,
             });
+            let (category, name) = program.tracepoint;
+            let is_raw = category == RAW_TRACEPOINT;
             let loaded = kernel.load(&ProgramSpec {
                 name: program.name,
-                prog_type: ProgramType::Tracepoint,
+                prog_type: if is_raw { ProgramType::RawTracepoint } else { ProgramType::Tracepoint },
                 expected_attach_type: AttachType::Perf,
                 insns: &insns,
                 license: LICENSE,
             })?;
-            links.push(kernel.tracepoint(&loaded, program.tracepoint.0, program.tracepoint.1)?);
+            links.push(match is_raw {
+                true => kernel.raw_tracepoint(&loaded, name)?,
+                false => kernel.tracepoint(&loaded, category, name)?,
+            });
         }
         let watching = if scope.execs { flag::ALL_EXECS } else { 0 };
         watched.update(&0u32.to_ne_bytes(), &watching.to_ne_bytes(), Update::Any)?;
