@@ -38,4 +38,5 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
     Text { path: "kv.pi", text: include_str!("../kv.pi") },
     Text { path: "roofline.pi", text: include_str!("../roofline.pi") },
+    Text { path: "compare.pi", text: include_str!("../compare.pi") },
 ];
