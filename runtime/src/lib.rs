@@ -2,6 +2,7 @@
 
 pub mod ceilings;
 pub mod cli;
+pub mod diff;
 pub mod engine;
 pub mod folder;
 mod formats;

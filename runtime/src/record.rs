@@ -76,6 +76,8 @@ pub enum Quantity {
     BytesPerSecond,
     /// A share of one; printed in percent.
     Share,
+    /// By how much of one something changed; printed in percent, with its sign.
+    Change,
     /// An address; printed in hexadecimal.
     Address,
     /// Shares by the size of a cache; printed in percent.
@@ -215,7 +217,7 @@ pub enum What {
 pub struct Message {
     /// How much it matters.
     pub level: Level,
-    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`, `written`, `missing`, `recorded`.
+    /// One word for tools: `attached`, `assumed`, `waiting`, `checked`, `gone`, `written`, `missing`, `recorded`, `compared`.
     pub kind: &'static str,
     /// One line, lower case, no full stop.
     pub text: String,

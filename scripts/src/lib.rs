@@ -39,4 +39,5 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "kv.pi", text: include_str!("../kv.pi") },
     Text { path: "roofline.pi", text: include_str!("../roofline.pi") },
     Text { path: "timeline.pi", text: include_str!("../timeline.pi") },
+    Text { path: "compare.pi", text: include_str!("../compare.pi") },
 ];

@@ -18,7 +18,7 @@ const STEPS: u64 = 515;
 const PRODUCTS: u64 = 211;
 
 /// Stock scripts, each of which can be recorded.
-const STOCK: [&str; 12] = [
+const STOCK: [&str; 13] = [
     "ops.pi",
     "graphs.pi",
     "tokens.pi",
@@ -31,6 +31,7 @@ const STOCK: [&str; 12] = [
     "counters.pi",
     "moe_routing.pi",
     "experts.pi",
+    "compare.pi",
 ];
 
 /// Scripts that have everything in them that a table can be made of.

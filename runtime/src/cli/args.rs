@@ -27,10 +27,10 @@ Examples:
       every second anew
 
 Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
-paging.pi offload.pi counters.pi moe_routing.pi experts.pi timeline.pi
+paging.pi offload.pi counters.pi moe_routing.pi experts.pi timeline.pi compare.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
-Each of check, plan, build, list, doctor, explain, record and replay has a help of its own: profinfer check --help";
+Each of check, plan, build, list, doctor, explain, record, replay and diff has a help of its own: profinfer check --help";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -109,6 +109,22 @@ Examples:
       the events themselves, for DuckDB or pandas: run/ggml_op.parquet …
 No process, no rights and no kernel are needed.";
 
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  profinfer record compare.pi -o before.pirec --pid 4711 -d 30s
+      what a comparison needs; the same again as after.pirec when something has changed
+  profinfer diff before.pirec after.pirec
+      what the engine does otherwise, and which operators, parts and layers take another time
+  profinfer diff a1.pirec b1.pirec a2.pirec b2.pirec a3.pirec b3.pirec
+      both recorded in turns: what the machine is up to meanwhile is told apart from what changed
+  profinfer diff before.pirec after.pirec --by layer,part --by op
+      tables by other keys: any that a script could have
+  profinfer diff before.pirec after.pirec --fail-on-change --format json
+      for a program
+Times are of a step (a token, when decoding). A change is one if its interval, of 95 % for all rows together, does not hold zero,
+and if it is not smaller than --least. Exit codes: 0 whatever was found, 7 with --fail-on-change if something changed, 3 if the
+recordings cannot be compared.";
+
 const EXPLAIN_EXAMPLES: &str = "\
 Example:
   profinfer explain PI0102
@@ -154,6 +170,8 @@ pub enum Command {
     Record(Box<RecordArgs>),
     /// Makes the tables of a recording: those of its own script, or of another one.
     Replay(ReplayArgs),
+    /// Says what changed from one recording to another, and what is only noise.
+    Diff(DiffArgs),
 }
 
 /// Where a script comes from.
@@ -313,6 +331,43 @@ pub struct ReplayArgs {
     /// Exits with 5 if the recording is not whole, or anything was lost.
     #[arg(long)]
     pub strict: bool,
+    /// Says nothing on stderr but errors.
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Prints this help.
+    #[arg(short = 'h', long, action = ArgAction::Help)]
+    pub help: Option<bool>,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = DIFF_EXAMPLES)]
+pub struct DiffArgs {
+    /// Recordings: one before the change, one after it; more such pairs where both were recorded in turns.
+    #[arg(value_name = "BEFORE AFTER", num_args = 2.., required = true)]
+    pub recordings: Vec<PathBuf>,
+    /// Keys that operators are compared by, as behind `by` in a script: --by layer,part. Each --by is a table. By default op, part
+    /// and layer, as far as they were recorded.
+    #[arg(long, value_name = "KEYS")]
+    pub by: Vec<String>,
+    /// The smallest change that is worth telling: 3%, 0.5%.
+    #[arg(long, value_name = "PERCENT", default_value = "3%", value_parser = percent)]
+    pub least: f64,
+    /// Rows of each table.
+    #[arg(long, value_name = "ROWS", default_value_t = 12)]
+    pub top: usize,
+    /// Exits with 7 if something takes another time, or is there on one side only.
+    #[arg(long)]
+    pub fail_on_change: bool,
+    /// Format of the output; by default what the end of the name behind -o says, else a table.
+    #[arg(short = 'f', long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Writes the output to a file, or to stdout with `-`.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Colours: by default where the output is a terminal.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
     /// Says nothing on stderr but errors.
     #[arg(short = 'q', long)]
     pub quiet: bool,
@@ -535,7 +590,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn percent(text: &str) -> Result<f64, String> {
-    let wrong = || "write a share of the engine's time above 0 % and below 100 %: 2%, 0.5%".to_owned();
+    let wrong = || "write a share above 0 % and below 100 %: 2%, 0.5%".to_owned();
     let number: f64 = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok()).ok_or_else(wrong)?;
     if number > 0.0 && number < 100.0 { Ok(number / 100.0) } else { Err(wrong()) }
 }

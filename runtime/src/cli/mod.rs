@@ -9,6 +9,7 @@
 //! | 4 | the kernel or the rights do not allow it |
 //! | 5 | with `--strict`: something was lost |
 //! | 6 | the output cannot be written: a full disk, say; a pipe that was closed is no fault |
+//! | 7 | with `diff --fail-on-change`: something changed |
 //! | 126, 127 | the command behind `--` cannot be run, is not found |
 //! | other | with a command behind `--`: its own exit code (128 + n if signal n ended it) |
 
@@ -16,6 +17,7 @@ mod args;
 mod build;
 mod check;
 mod destination;
+mod diff;
 mod doctor;
 mod explain;
 mod files;
@@ -54,6 +56,8 @@ pub mod exit {
     pub const LOSSES: u8 = 5;
     /// The output cannot be written.
     pub const OUTPUT: u8 = 6;
+    /// Something changed, under `--fail-on-change`.
+    pub const CHANGED: u8 = 7;
 }
 
 /// Runs the command line of this process.
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(a)) => explain::run(&a.code),
         Some(Command::Record(a)) => record::run(a),
         Some(Command::Replay(a)) => replay::run(a),
+        Some(Command::Diff(a)) => diff::run(a),
         None => run::run(&args.run),
     };
     ExitCode::from(code)

@@ -71,6 +71,7 @@ pub(super) fn cell(value: &Value, quantity: Quantity) -> Figure {
         },
         (Value::Float(x), _) if !x.is_finite() => Figure::new("-", ""),
         (Value::Float(x), Quantity::Share | Quantity::HitRates) => share(*x),
+        (Value::Float(x), Quantity::Change) => change(*x),
         (Value::Float(x), _) => float(*x, quantity, 3),
         (Value::Curve(shares), _) => Figure::new(curve(shares), ""),
         (Value::Absent | Value::Hist(_), _) => Figure::new("-", ""),
@@ -185,6 +186,12 @@ fn share(x: f64) -> Figure {
         grouped(percent.round() as i128)
     };
     Figure::new(number, "%")
+}
+
+/// As a share, with its sign.
+fn change(x: f64) -> Figure {
+    let Figure { number, unit } = share(x);
+    Figure { number: if x > 0.0 { format!("+{number}") } else { number }, unit }
 }
 
 /// A number that is not whole, or too long to be printed whole.
