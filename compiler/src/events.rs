@@ -1,4 +1,6 @@
-//! What clauses on points do at each event instead of gathering: `print`, and `show`, `clear`, `exit`.
+//! What clauses on points do at each event instead of gathering: `print`, `node`, and `show`, `clear`, `exit`.
+
+mod node;
 
 use profinfer_lang::ast::{self, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
@@ -48,6 +50,7 @@ impl Clauses<'_> {
             let faults = self.errors.len();
             let mut known = Known::default();
             let each = match event_word(&column.expr) {
+                Some("node") => self.node(point, args, column.expr.span, &mut known),
                 Some("print") => self.print(point, args, column.expr.span, &mut known),
                 _ => {
                     self.errors.push(not_alone("print", column.expr.span));

@@ -224,12 +224,22 @@ fn defined(name: &str, ty: &Type, value: &str) -> String {
     }
 }
 
+/// A text as a script writes it.
+fn text_of(parts: &[PrintPart], t: &Table) -> String {
+    let part = |p: &PrintPart| match p {
+        PrintPart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+        PrintPart::Key(i) => format!("{{{}}}", t.keys[*i].name),
+    };
+    format!("{:?}", parts.iter().map(part).collect::<String>())
+}
+
 fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     let kernel = |expr: &Expr| Kernel { plan, point: t.point, expr }.to_string();
     let user = |expr: &UserExpr| User { fields: &t.key, expr }.to_string();
     let what = match &t.each {
         None => "table",
         Some(Each::Print(_)) => "print",
+        Some(Each::Node(_)) => "node",
         Some(Each::Act(_)) => "at each",
         Some(Each::Record) => "record",
     };
@@ -291,12 +301,12 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
     );
     match &t.each {
         None => {}
-        Some(Each::Print(parts)) => {
-            let part = |p: &PrintPart| match p {
-                PrintPart::Text(text) => text.replace('{', "{{").replace('}', "}}"),
-                PrintPart::Key(i) => format!("{{{}}}", t.keys[*i].name),
-            };
-            out.line("text", &format!("{:?}", parts.iter().map(part).collect::<String>()));
+        Some(Each::Print(parts)) => out.line("text", &text_of(parts, t)),
+        Some(Each::Node(node)) => {
+            out.line("label", &text_of(&node.label, t));
+            let own = |what: &str, key: Option<usize>| key.map(|i| format!("{what}: {}", t.keys[i].name));
+            let said = [own("group", node.group), own("colour", node.colour), own("graph", node.graph)];
+            out.lines("drawn by", said.into_iter().flatten());
         }
         Some(Each::Act(actions)) => out.action_lines(plan, actions),
         Some(Each::Record) => {}

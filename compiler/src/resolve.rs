@@ -47,7 +47,7 @@ pub(crate) const SCALARS: &[&str] = &[
 ];
 
 /// Words that are parsed and will be scalar functions or event columns.
-pub(crate) const LATER: &[&str] = &["slice", "gauge", "node"];
+pub(crate) const LATER: &[&str] = &["slice", "gauge"];
 
 pub(crate) type Resolved = Result<Typed, Diagnostic>;
 
@@ -101,7 +101,8 @@ impl<'s> Scope<'s> {
         Self { point: None, inside: false, locals: &[] }
     }
 
-    fn definition(point: PointId) -> Self {
+    /// Where a point is described: its arguments are to be had.
+    pub(crate) fn definition(point: PointId) -> Self {
         Self { point: Some(point), inside: true, locals: &[] }
     }
 }

@@ -15,7 +15,7 @@ use profinfer_lang::span::Span;
 use crate::clauses::without_blanks;
 
 /// The columns that stand for a record of each event.
-pub(crate) const EVENT_COLUMNS: [&str; 1] = ["print"];
+pub(crate) const EVENT_COLUMNS: [&str; 2] = ["print", "node"];
 
 /// The word of an expression that stands for a record of each event.
 pub(crate) fn event_word(e: &Expr) -> Option<&'static str> {

@@ -296,6 +296,10 @@ impl<'p> Replay<'p> {
                         self.ended_at = Some(event.time);
                     }
                 }
+                Some(Each::Node(node)) => {
+                    let node = self.events.node(plan, node, &event);
+                    sink.record(&Record::Node(Box::new(node))).map_err(ReplayError::Output)?;
+                }
                 Some(Each::Print(parts)) => {
                     let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(ReplayError::Output)?;
@@ -431,7 +435,7 @@ impl<'p> Replay<'p> {
         let of = |(table, each): (usize, &Each)| AtEvents {
             name: plan.tables[table].name.clone(),
             point: plan.points[plan.tables[table].point].name.clone(),
-            printed: matches!(each, Each::Print(_)),
+            printed: matches!(each, Each::Print(_) | Each::Node(_)),
             done: self.events.told[table],
             lost: self.bound.iter().position(|b| b.tables.iter().any(|t| t.index == table)).map_or(0, lost),
         };

@@ -1,5 +1,7 @@
 //! Events at which something is done, in the order of their times.
 
+mod node;
+
 use std::time::Duration;
 
 use profinfer_compiler::plan::{Each, Plan, PrintPart};

@@ -7,7 +7,7 @@ use std::io;
 
 use super::escape::escape;
 use super::{Renderer, emit, json, names, print, value};
-use crate::record::{Print, Quantity, Record, Table, Value};
+use crate::record::{Node, Print, Quantity, Record, Table, Value};
 
 /// Columns that each table begins with.
 const FIRST: [&str; 2] = ["table", "at_ns"];
@@ -24,6 +24,7 @@ impl Renderer for Csv {
         match record {
             Record::Table(table) => emit(out, self.table(table)?.as_bytes()),
             Record::Print(print) => emit(out, self.print(print)?.as_bytes()),
+            Record::Node(node) => emit(out, self.node(node)?.as_bytes()),
             Record::Message(_) | Record::End(_) => Ok(()),
         }
     }
@@ -40,6 +41,30 @@ impl Csv {
         let first = [field(&print.name), print.at_ns.to_string()];
         let all = first.into_iter().chain(cells).chain([field(&print::raw(print))]);
         text.push_str(&record(all));
+        Ok(text)
+    }
+
+    /// A node as a row of a table that is called as its `node`.
+    fn node(&mut self, node: &Node) -> io::Result<String> {
+        let said = [("graph", &node.graph), ("group", &node.group), ("colour", &node.colour)];
+        let said = said.iter().filter_map(|(what, said)| Some((*what, said.as_ref()?)));
+        let fixed = ["pid", "step", "id", "root", "tensor", "label", "dur_ns"];
+        let names = FIRST.into_iter().chain(fixed).chain(said.clone().map(|(what, _)| what)).chain(["sources"]);
+        let mut text = self.head(&node.name, record(names.map(field)));
+        let sources: Vec<String> = node.sources.iter().map(|s| value::address(s.tensor.id)).collect();
+        let first = [
+            field(&node.name),
+            node.at_ns.to_string(),
+            node.pid.to_string(),
+            node.step.to_string(),
+            value::address(node.result.id),
+            value::address(node.result.root),
+            field(&node.result.name),
+            field(&print::text_of(&node.label)),
+            node.dur_ns.map_or(String::new(), |ns| ns.to_string()),
+        ];
+        let cells = said.map(|(_, (head, value))| cell(value, head.quantity)).collect::<io::Result<Vec<_>>>()?;
+        text.push_str(&record(first.into_iter().chain(cells).chain([field(&sources.join(" "))])));
         Ok(text)
     }
 

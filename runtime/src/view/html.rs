@@ -52,7 +52,7 @@ impl Renderer for Html {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
         match record {
             Record::Table(table) => emit(out, page(table).as_bytes()),
-            Record::Print(_) | Record::Message(_) | Record::End(_) => Ok(()),
+            Record::Print(_) | Record::Node(_) | Record::Message(_) | Record::End(_) => Ok(()),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::escape::is_hidden;
 use super::{Renderer, emit, names, print, value};
-use crate::record::{AtEvents, Bucket, End, Level, Message, Print, Quantity, Record, Table, Value};
+use crate::record::{AtEvents, Bucket, End, Level, Message, Node, Print, Quantity, Record, Source, Table, Value};
 
 /// The version of the contract. A field that is added does not change it; one that goes or changes its meaning does.
 const VERSION: u32 = 1;
@@ -74,6 +74,7 @@ impl Serialize for Line<'_> {
         let kind = match self.0 {
             Record::Table(_) => "table",
             Record::Print(_) => "print",
+            Record::Node(_) => "node",
             Record::Message(_) => "message",
             Record::End(_) => "end",
         };
@@ -82,6 +83,7 @@ impl Serialize for Line<'_> {
         match self.0 {
             Record::Table(table) => table_fields(table, &mut map)?,
             Record::Print(print) => print_fields(print, &mut map)?,
+            Record::Node(node) => node_fields(node, &mut map)?,
             Record::Message(message) => message_fields(message, &mut map)?,
             Record::End(end) => end_fields(end, &mut map)?,
         }
@@ -113,6 +115,43 @@ fn print_fields<M: SerializeMap>(print: &Print, map: &mut M) -> Result<(), M::Er
     let values = print::values(print);
     let fields = values.iter().map(|(name, value, quantity)| (name.as_str(), Cell { value, quantity: *quantity }));
     map.serialize_entry("values", &Fields(fields))
+}
+
+fn node_fields<M: SerializeMap>(node: &Node, map: &mut M) -> Result<(), M::Error> {
+    #[derive(serde::Serialize)]
+    struct From<'a> {
+        id: String,
+        root: String,
+        name: &'a str,
+        kind: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        views: Vec<(&'a str, String)>,
+    }
+    fn from(source: &Source) -> From<'_> {
+        From {
+            id: value::address(source.tensor.id),
+            root: value::address(source.tensor.root),
+            name: &source.tensor.name,
+            kind: &source.kind,
+            views: source.views.iter().map(|(word, of)| (word.as_str(), value::address(*of))).collect(),
+        }
+    }
+    map.serialize_entry("name", &node.name)?;
+    map.serialize_entry("point", &node.point)?;
+    map.serialize_entry("at_ns", &node.at_ns)?;
+    map.serialize_entry("pid", &node.pid)?;
+    map.serialize_entry("step", &node.step)?;
+    map.serialize_entry("id", &value::address(node.result.id))?;
+    map.serialize_entry("root", &value::address(node.result.root))?;
+    map.serialize_entry("tensor", &node.result.name)?;
+    map.serialize_entry("label", &print::text_of(&node.label))?;
+    map.serialize_entry("dur_ns", &node.dur_ns)?;
+    for (what, said) in [("graph", &node.graph), ("group", &node.group), ("colour", &node.colour)] {
+        if let Some((head, value)) = said {
+            map.serialize_entry(what, &Cell { value, quantity: head.quantity })?;
+        }
+    }
+    map.serialize_entry("sources", &node.sources.iter().map(from).collect::<Vec<_>>())
 }
 
 fn message_fields<M: SerializeMap>(message: &Message, map: &mut M) -> Result<(), M::Error> {

@@ -119,6 +119,7 @@ impl Renderer for Live {
                 let block = self.visible();
                 self.redraw(above.as_bytes(), &block)
             }
+            Record::Node(_) => return Ok(()),
             Record::Message(message) => {
                 let above = paint(&[footer::message(message)], self.options.color);
                 let block = self.visible();

@@ -116,7 +116,7 @@ pub fn aside(record: &Record, options: Options) -> String {
             lines
         }
         Record::Message(message) => vec![footer::message(message)],
-        Record::Print(_) => Vec::new(),
+        Record::Print(_) | Record::Node(_) => Vec::new(),
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)

@@ -43,6 +43,7 @@ impl Renderer for Plain {
                 None => text.extend(paint(&block(table, self.options), self.options.color).into_bytes()),
             },
             Record::Print(print) => text.extend(print::line(print).into_bytes().into_iter().chain([b'\n'])),
+            Record::Node(_) => return Ok(()),
             Record::Message(message) => {
                 text.extend(paint(&[footer::message(message)], self.options.color).into_bytes());
             }

@@ -6,20 +6,30 @@ use crate::record::{Part, Print, Quantity, Value};
 
 /// The text of a print on one line, harmless to a terminal.
 pub(super) fn line(print: &Print) -> String {
+    harmless(&print.parts)
+}
+
+/// A text on one line, harmless to a terminal.
+pub(super) fn harmless(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) => escape(text).into_owned(),
         Part::Value { value, quantity, .. } => figure(value, *quantity),
     };
-    print.parts.iter().map(part).collect()
+    parts.iter().map(part).collect()
 }
 
 /// The same as it is, for formats that escape by themselves.
 pub(super) fn raw(print: &Print) -> String {
+    text_of(&print.parts)
+}
+
+/// A text as it is.
+pub(super) fn text_of(parts: &[Part]) -> String {
     let part = |part: &Part| match part {
         Part::Text(text) | Part::Value { value: Value::Text(text), .. } => text.clone(),
         Part::Value { value, quantity, .. } => figure(value, *quantity),
     };
-    print.parts.iter().map(part).collect()
+    parts.iter().map(part).collect()
 }
 
 /// Plain numbers are mostly numbers of something, so they are not grouped.

@@ -140,6 +140,10 @@ impl Run<'_> {
             match &table.each {
                 None | Some(Each::Record) => {}
                 Some(Each::Act(actions)) => ends |= self.act(actions, sink)?,
+                Some(Each::Node(node)) => {
+                    let node = self.events.node(plan, node, &event);
+                    sink.record(&Record::Node(Box::new(node))).map_err(RunError::Output)?;
+                }
                 Some(Each::Print(parts)) => {
                     let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(RunError::Output)?;
@@ -154,7 +158,7 @@ impl Run<'_> {
         let of = |(table, each): (usize, &Each)| AtEvents {
             name: self.plan.tables[table].name.clone(),
             point: self.plan.points[self.plan.tables[table].point].name.clone(),
-            printed: matches!(each, Each::Print(_)),
+            printed: matches!(each, Each::Print(_) | Each::Node(_)),
             done: self.events.told[table],
             lost: self.instances.iter().flat_map(|i| i.table_drops(table)).map(|(_, n)| n).sum(),
         };
