@@ -8,10 +8,11 @@ use profinfer_lang::span::Span;
 
 use crate::clauses::{Clauses, Conditions, both, without_blanks};
 use crate::lower::Want;
-use crate::plan::{Each, KeyField, OutKey, PrintPart, Table};
+use crate::plan::{Each, Expr, KeyField, OutKey, PrintPart, Table};
 use crate::resolve::Scope;
 use crate::texts::{Part, event_word, parts};
 use crate::typed::PointId;
+use crate::types::CmpOp;
 
 /// Bytes of an event that is printed at most.
 const MAX_EVENT_BYTES: u32 = 4096;
@@ -40,6 +41,9 @@ impl Clauses<'_> {
             self.errors.push(d.at(span, "belongs to tables").help(
                 "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`",
             ));
+            return;
+        }
+        if conditions.open.iter().chain(&conditions.close).any(is_never) {
             return;
         }
         for column in columns {
@@ -169,6 +173,15 @@ impl Clauses<'_> {
             cleared: false,
             span,
         });
+    }
+}
+
+/// Whether a condition is decided by the word that is given for a parameter, and does not hold: then nothing is read and sent
+/// only to be left out.
+fn is_never(condition: &Expr) -> bool {
+    match condition {
+        Expr::Cmp(CmpOp::Eq, ab) => matches!(&**ab, [Expr::Word(of, a), Expr::Word(other, b)] if of == other && a != b),
+        _ => false,
     }
 }
 

@@ -25,7 +25,7 @@ Examples:
       every second anew
 
 Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
-paging.pi offload.pi counters.pi moe_routing.pi experts.pi
+paging.pi offload.pi counters.pi moe_routing.pi experts.pi dag.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
 Each of check, plan, build, list, doctor, explain, record and replay has a help of its own: profinfer check --help";
@@ -450,6 +450,10 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// Graphs, as a picture.
+    Svg,
+    /// Graphs, for graphviz.
+    Dot,
 }
 
 impl Format {
@@ -461,8 +465,9 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv)];
-        ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".svg", Self::Svg)];
+        let ends = ends.into_iter().chain([(".dot", Self::Dot), (".gv", Self::Dot)]);
+        ends.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| format)
     }
 
     /// What the command line calls it.
@@ -471,6 +476,8 @@ impl Format {
             Self::Table => "table",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Svg => "svg",
+            Self::Dot => "dot",
         }
     }
 
@@ -478,6 +485,7 @@ impl Format {
     pub(super) fn is_for_reading(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Svg | Self::Dot => false,
         }
     }
 
@@ -485,6 +493,7 @@ impl Format {
     pub(super) fn grows(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Svg | Self::Dot => false,
         }
     }
 }

@@ -17,6 +17,7 @@ mod build;
 mod check;
 mod destination;
 mod doctor;
+mod drawn;
 mod explain;
 mod files;
 mod list;

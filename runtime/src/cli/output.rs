@@ -43,8 +43,17 @@ impl Output {
             Format::Table => view::Format::Table,
             Format::Json => view::Format::Json,
             Format::Csv => view::Format::Csv,
+            Format::Svg => view::Format::Svg,
+            Format::Dot => view::Format::Dot,
         };
         Ok(Output { renderer: view::renderer(view, options), out, format, quiet, color })
+    }
+}
+
+impl Output {
+    /// Whether what the format has no place for is said on stderr.
+    fn has_aside(&self) -> bool {
+        matches!(self.format, Format::Csv | Format::Svg | Format::Dot)
     }
 }
 
@@ -62,11 +71,11 @@ impl Sink for Output {
             if is_table && !self.out.terminal {
                 return Ok(());
             }
-        } else if self.format == Format::Csv && !self.quiet {
+        } else if self.has_aside() && !self.quiet {
             let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
             say::err(&view::aside(record, options));
         }
-        if self.format == Format::Csv && matches!(record, Record::Message(_)) {
+        if self.has_aside() && matches!(record, Record::Message(_)) {
             return Ok(());
         }
         self.renderer.record(record, &mut self.out)?;

@@ -12,6 +12,7 @@
 //! | `print` | an event by itself |
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
+//! | `graph` | graphs, put together of their nodes: as a picture, in DOT, in words |
 //! | `html` | a page with a table or a heatmap, for a file |
 //! | `value` | a value as text: three digits, a unit |
 //! | `line`, `escape`, `names` | styled lines of a known width, text of the target made harmless, unique column names |
@@ -20,6 +21,7 @@ mod csv;
 mod curve;
 pub(crate) mod escape;
 mod footer;
+mod graph;
 mod heat;
 mod heatmap;
 mod hist;
@@ -50,6 +52,10 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A picture of graphs, for graphviz.
+    Dot,
+    /// A picture of graphs.
+    Svg,
     /// A page for each table; nothing else has a place in it.
     Html,
 }
@@ -99,6 +105,8 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Table => Box::new(plain::Plain::new(options)),
         Format::Json => Box::new(json::Json),
         Format::Csv => Box::new(csv::Csv::default()),
+        Format::Dot => Box::new(graph::Picture::new(graph::Kind::Dot)),
+        Format::Svg => Box::new(graph::Picture::new(graph::Kind::Svg)),
         Format::Html => Box::new(html::Html),
     }
 }

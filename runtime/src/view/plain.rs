@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::graph::{self, Graphs};
 use super::line::{Line, paint};
 use super::table::is_histogram;
 use super::{Options, Renderer, csv, curve, emit, footer, heatmap, hist, json, print, table, text};
@@ -12,6 +13,7 @@ pub(super) struct Plain {
     options: Options,
     /// The last thing written; nothing at first.
     last: Option<Last>,
+    graphs: Graphs,
 }
 
 /// What was written last.
@@ -23,12 +25,16 @@ enum Last {
 
 impl Plain {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, last: None }
+        Self { options, last: None, graphs: Graphs::default() }
     }
 }
 
 impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
+        if let Record::Node(node) = record {
+            self.graphs.add(node);
+            return Ok(());
+        }
         let is_line = matches!(record, Record::Message(_) | Record::Print(_));
         let now = if is_line { Last::Line } else { Last::Block };
         let mut text = Vec::new();
@@ -43,11 +49,16 @@ impl Renderer for Plain {
                 None => text.extend(paint(&block(table, self.options), self.options.color).into_bytes()),
             },
             Record::Print(print) => text.extend(print::line(print).into_bytes().into_iter().chain([b'\n'])),
-            Record::Node(_) => return Ok(()),
             Record::Message(message) => {
                 text.extend(paint(&[footer::message(message)], self.options.color).into_bytes());
             }
+            Record::Node(_) => {}
             Record::End(end) => {
+                let mut graphs = graph::lines(&self.graphs.finish(end));
+                if !graphs.is_empty() {
+                    graphs.push(Line::default());
+                    text.extend(paint(&graphs, self.options.color).into_bytes());
+                }
                 text.extend(paint(&footer::lines(end, self.options.width), self.options.color).into_bytes());
             }
         }
