@@ -9,8 +9,8 @@ use profinfer_lang::ast;
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
-pub use self::node::{Functions, NodeDef};
 pub(crate) use self::node::applied;
+pub use self::node::{Functions, NodeDef};
 use crate::faults::twice;
 use crate::typed::{CallValue, PointId};
 use crate::types::{Mem, Type};

@@ -1,8 +1,8 @@
 //! The tree as indented text, one node a line: what golden tests compare.
 
 use crate::ast::{
-    At, AtArg, CallArg, Clause, ClauseHead, Column, Expr, ExprKind, Group, GroupKind, Ident, ImportPath, Item, ItemKind, Let,
-    Number, Pattern, PatternKind, PointStmt, PointStmtKind, Program, ShowOption, TypeRef, UnaryOp, Unit,
+    At, AtArg, CallArg, Clause, ClauseHead, Column, Expr, ExprKind, Group, GroupKind, Ident, ImportPath, Item,
+    ItemKind, Let, Number, Pattern, PatternKind, PointStmt, PointStmtKind, Program, ShowOption, TypeRef, UnaryOp, Unit,
 };
 use crate::span::{Span, Spanned};
 

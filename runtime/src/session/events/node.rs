@@ -18,7 +18,8 @@ impl Events {
             Some(Tensor { id, root: number(value.root).unwrap_or(id), name: text(value.name) })
         };
         let source = |source: &KnownSource| {
-            let views = source.under.iter().map_while(|under| Some((said_text(&said(under.view).1)?, number(under.id)?)));
+            let views =
+                source.under.iter().map_while(|under| Some((said_text(&said(under.view).1)?, number(under.id)?)));
             Some(Source { tensor: tensor(&source.value)?, kind: text(source.kind), views: views.collect() })
         };
         Node {

@@ -38,9 +38,17 @@ pub(super) const NONE: [u8; 3] = [0xe6, 0xe8, 0xeb];
 pub(super) enum Colours {
     None,
     /// Numbers from one to another, on a logarithmic scale where they are above zero.
-    Numbers { head: Column, lo: f64, hi: f64, log: bool },
+    Numbers {
+        head: Column,
+        lo: f64,
+        hi: f64,
+        log: bool,
+    },
     /// Words with the number of boxes' nodes that have them.
-    Words { head: Column, words: IndexMap<String, usize> },
+    Words {
+        head: Column,
+        words: IndexMap<String, usize>,
+    },
 }
 
 impl Colours {

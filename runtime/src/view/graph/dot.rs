@@ -77,7 +77,7 @@ fn node(out: &mut String, indent: &str, graph: usize, at: usize, drawn: &Drawn, 
         What::View => out.push_str(" shape=oval fillcolor=\"#e6e8eb\""),
         What::Leaf => out.push_str(" style=\"rounded,dashed\""),
     }
-    if drawn.on_longest {
+    if drawn.on_longest() {
         out.push_str(" color=\"#b3261e\" penwidth=2");
     }
     if !drawn.sources.is_empty() {

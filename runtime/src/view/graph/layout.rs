@@ -75,7 +75,8 @@ fn ranks(shape: &Shape) -> Vec<usize> {
     };
     let apart: Vec<usize> = (1..clusters).filter(|c| !backwards(*c)).collect();
     for c in apart {
-        for (i, b) in shape.boxes.iter().enumerate() {
+        // A leaf stands right above who reads it.
+        for (i, b) in shape.boxes.iter().enumerate().filter(|(_, b)| b.what != What::Leaf) {
             match b.cluster {
                 Some(own) if own + 1 == c => edges.push((i, boxes + c)),
                 Some(own) if own == c => edges.push((boxes + c, i)),
@@ -161,7 +162,8 @@ fn order(items: &[Item], rows: &mut Vec<Vec<usize>>) {
     let mut best = (crossings(items, rows, &at), rows.clone());
     for sweep in 0..SWEEPS {
         let down = sweep % 2 == 0;
-        let all: Vec<usize> = if down { (1..rows.len()).collect() } else { (0..rows.len().saturating_sub(1)).rev().collect() };
+        let all: Vec<usize> =
+            if down { (1..rows.len()).collect() } else { (0..rows.len().saturating_sub(1)).rev().collect() };
         for r in all {
             let middle = |item: usize| {
                 let others = if down { &items[item].up } else { &items[item].down };
@@ -378,7 +380,10 @@ mod tests {
         assert!(near(&fitted(&[(0.0, 1.0), (100.0, 1.0)], &[20.0, 20.0]), &[0.0, 100.0]), "there is room");
         let both = 20.0 + GAP;
         assert!(near(&fitted(&[(50.0, 1.0), (50.0, 1.0)], &[20.0, 20.0]), &[50.0 - both / 2.0, 50.0 + both / 2.0]));
-        assert!(near(&fitted(&[(50.0, 3.0), (50.0, 1.0)], &[20.0, 20.0]), &[50.0 - both / 4.0, 50.0 + both * 0.75]), "weights");
+        assert!(
+            near(&fitted(&[(50.0, 3.0), (50.0, 1.0)], &[20.0, 20.0]), &[50.0 - both / 4.0, 50.0 + both * 0.75]),
+            "weights"
+        );
         assert!(fitted(&[], &[]).is_empty());
     }
 

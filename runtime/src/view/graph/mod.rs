@@ -329,7 +329,12 @@ impl Graphs {
         let mut cut = cut.into_iter();
         all.retain(|_| !cut.next().unwrap_or(false));
         for done in end.at_events.iter().filter(|done| done.lost > 0) {
-            notes.push(format!("{}: {} of {} nodes were lost, so that some graphs lack some", done.name, done.lost, done.done + done.lost));
+            notes.push(format!(
+                "{}: {} of {} nodes were lost, so that some graphs lack some",
+                done.name,
+                done.lost,
+                done.done + done.lost
+            ));
         }
         let mut graphs: Vec<Graph> = all.into_iter().map(|(_, graph)| graph).collect();
         graphs.sort_by_key(|g| std::cmp::Reverse(g.steps));

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::{Computed, Edge, From, Graph, Shade, Spread};
-use crate::record::Value;
+use super::{Computed, Edge, From, Graph, Shade, Spread, is_rate};
+use crate::record::{Quantity, Value};
 use crate::view::value;
 
 /// Groups after which a pattern of layers may begin anew.
@@ -33,10 +33,17 @@ pub(super) struct Drawn {
     pub(super) dur: Spread,
     /// What its colour stands for.
     pub(super) shade: Option<Shade>,
-    /// Whether it is on the chain that takes longest.
-    pub(super) on_longest: bool,
+    /// How many of them are on the chain that takes longest.
+    pub(super) longest: usize,
     /// What it is computed of, in words.
     pub(super) sources: Vec<String>,
+}
+
+impl Drawn {
+    /// Whether most of what it stands for is on the chain that takes longest.
+    pub(super) fn on_longest(&self) -> bool {
+        2 * self.longest > self.stands_for
+    }
 }
 
 /// What a box stands for.
@@ -217,10 +224,15 @@ fn is_alone(expand: &str, number: Option<i64>) -> bool {
     }
     let Some(number) = number else { return false };
     expand.split(',').any(|part| match part.split_once("..") {
-        Some((from, to)) => from.trim().parse().is_ok_and(|f| number >= f) && to.trim().parse().is_ok_and(|t| number <= t),
+        Some((from, to)) => {
+            from.trim().parse().is_ok_and(|f| number >= f) && to.trim().parse().is_ok_and(|t| number <= t)
+        }
         None => part.trim().parse() == Ok(number),
     })
 }
+
+/// Leaves that are drawn: one for each cluster that reads it, or for the box of none.
+type Leaves = HashMap<(Result<usize, usize>, String, String), usize>;
 
 /// A shape in the making.
 struct Making<'g> {
@@ -320,7 +332,7 @@ impl<'g> Making<'g> {
             let sources: Vec<&str> = node.from.iter().map(|e| self.name(e.of)).collect();
             let drawn = &mut self.shape.boxes[index];
             drawn.stands_for += 1;
-            drawn.on_longest |= on_longest;
+            drawn.longest += usize::from(on_longest);
             if is_boxed {
                 continue;
             }
@@ -360,18 +372,44 @@ impl<'g> Making<'g> {
             stands_for: 0,
             dur: Spread::default(),
             shade: None,
-            on_longest: false,
+            longest: 0,
             sources: node.from.iter().map(|e| self.name(e.of).to_owned()).collect(),
         };
         match cluster.filter(|_| self.is_boxed()) {
             None => drawn,
             Some(c) => {
                 let cluster = &self.shape.clusters[c];
-                let shade = cluster.dur.mean().map(|_| Shade::Number(cluster.dur));
-                let lines = vec![cluster.title.clone()];
-                Drawn { what: What::Groups, lines, cluster: None, dur: cluster.dur, shade, sources: Vec::new(), ..drawn }
+                let times = (cluster.times > 1).then(|| format!("×{}", cluster.times));
+                let lines = std::iter::once(cluster.title.clone()).chain(times).collect();
+                let shade = self.shade_of(c);
+                Drawn {
+                    what: What::Groups,
+                    lines,
+                    cluster: None,
+                    dur: cluster.dur,
+                    shade,
+                    sources: Vec::new(),
+                    ..drawn
+                }
             }
         }
+    }
+
+    /// What the colour of a box of whole groups stands for: their time, or a rate over all of them.
+    fn shade_of(&self, cluster: usize) -> Option<Shade> {
+        let groups = self.runs[cluster].groups.iter();
+        let nodes = groups.flat_map(|g| &self.groups[*g].nodes).map(|n| &self.graph.nodes[*n]);
+        let mut all = Spread::default();
+        for (head, shade) in nodes.filter_map(|n| n.colour.as_ref()) {
+            match shade {
+                Shade::Number(_) if head.quantity == Quantity::Duration => {
+                    return Some(Shade::Number(self.shape.clusters[cluster].dur));
+                }
+                Shade::Number(one) if is_rate(head) => all.join(one),
+                _ => return None,
+            }
+        }
+        Some(Shade::Number(all))
     }
 
     fn name(&self, of: From) -> &'g str {
@@ -382,9 +420,10 @@ impl<'g> Making<'g> {
     }
 
     fn edges(&mut self) {
-        let mut lines: IndexMap<(usize, usize, bool), bool> = IndexMap::new();
+        // How many edges each line stands for, and how many of them are on the chain that takes longest.
+        let mut lines: IndexMap<(usize, usize, bool), [usize; 2]> = IndexMap::new();
         let mut views: HashMap<(usize, Vec<String>), usize> = HashMap::new();
-        let mut leaves: HashMap<(Option<usize>, String, String), usize> = HashMap::new();
+        let mut leaves = Leaves::new();
         for (i, node) in self.graph.nodes.iter().enumerate() {
             let to = self.boxes[i];
             let cluster = self.group_of.get(&i).map(|g| self.cluster_of[*g].0);
@@ -392,7 +431,7 @@ impl<'g> Making<'g> {
                 let (from, again) = match edge.of {
                     From::Node(n) => (self.boxes[n], self.is_again(n, i)),
                     From::Leaf(_) if !self.graph.with_leaves || (self.is_boxed() && cluster.is_some()) => continue,
-                    From::Leaf(l) => (self.leaf(l, cluster, &mut leaves), false),
+                    From::Leaf(l) => (self.leaf(l, (cluster, to), &mut leaves), false),
                 };
                 let is_boxed = self.shape.boxes[to].what == What::Groups;
                 if from == to {
@@ -400,7 +439,8 @@ impl<'g> Making<'g> {
                 }
                 let mut at = from;
                 // The view that the node reads stands first.
-                let chain: Vec<&String> = if again || is_boxed { Vec::new() } else { edge.views.iter().rev().collect() };
+                let chain: Vec<&String> =
+                    if again || is_boxed { Vec::new() } else { edge.views.iter().rev().collect() };
                 for n in 0..chain.len() {
                     let so_far: Vec<String> = chain[..=n].iter().map(|w| (*w).clone()).collect();
                     let key = (from, so_far);
@@ -413,10 +453,17 @@ impl<'g> Making<'g> {
                     at = next;
                 }
                 let on_longest = edge.of.node().is_some_and(|n| self.pairs.contains(&(n, i)));
-                *lines.entry((at, to, again)).or_default() |= on_longest && !self.on_longest.is_empty();
+                let [all, longest] = lines.entry((at, to, again)).or_default();
+                *all += 1;
+                *longest += usize::from(on_longest && !self.on_longest.is_empty());
             }
         }
-        let line = |((from, to, again), on_longest)| Line { from, to, again, on_longest };
+        let line = |((from, to, again), [all, longest]): ((usize, usize, bool), [usize; 2])| Line {
+            from,
+            to,
+            again,
+            on_longest: 2 * longest > all,
+        };
         self.shape.edges = lines.into_iter().map(line).collect();
     }
 
@@ -439,42 +486,37 @@ impl<'g> Making<'g> {
             stands_for: 1,
             dur: Spread::default(),
             shade: None,
-            on_longest: false,
+            longest: 0,
             sources: vec![source],
         });
         self.shape.boxes.len() - 1
     }
 
-    fn leaf(
-        &mut self,
-        leaf: usize,
-        cluster: Option<usize>,
-        leaves: &mut HashMap<(Option<usize>, String, String), usize>,
-    ) -> usize {
+    fn leaf(&mut self, leaf: usize, (cluster, reader): (Option<usize>, usize), leaves: &mut Leaves) -> usize {
         let leaf = &self.graph.leaves[leaf];
         let is_merged = cluster.is_some_and(|c| self.shape.clusters[c].times > 1);
-        let key = if is_merged { without_numbers(&leaf.name) } else { leaf.name.clone() };
-        if let Some(known) = leaves.get(&(cluster, key.clone(), leaf.kind.clone())) {
+        let name = if is_merged { without_numbers(&leaf.name) } else { leaf.name.clone() };
+        let key = (cluster.ok_or(reader), name, leaf.kind.clone());
+        if let Some(known) = leaves.get(&key) {
             if let Some((_, names)) = self.names.get_mut(known) {
                 names.iter_mut().for_each(|name| name.and(&leaf.name));
             }
             return *known;
         }
-        *leaves.entry((cluster, key, leaf.kind.clone())).or_insert_with(|| {
-            self.shape.boxes.push(Drawn {
-                what: What::Leaf,
-                lines: vec![leaf.name.clone(), leaf.kind.clone()],
-                cluster,
-                stands_for: 1,
-                dur: Spread::default(),
-                shade: None,
-                on_longest: false,
-                sources: Vec::new(),
-            });
-            let index = self.shape.boxes.len() - 1;
-            self.names.insert(index, (1, vec![Common::new(&leaf.name)]));
-            index
-        })
+        let index = self.shape.boxes.len();
+        self.shape.boxes.push(Drawn {
+            what: What::Leaf,
+            lines: vec![leaf.name.clone(), leaf.kind.clone()],
+            cluster,
+            stands_for: 1,
+            dur: Spread::default(),
+            shade: None,
+            longest: 0,
+            sources: Vec::new(),
+        });
+        self.names.insert(index, (1, vec![Common::new(&leaf.name)]));
+        leaves.insert(key, index);
+        index
     }
 }
 
@@ -491,7 +533,10 @@ mod tests {
         };
         assert_eq!(common(&["Qcur-3"]), "Qcur-3");
         assert_eq!(common(&["Qcur-3", "Qcur-27"]), "Qcur-N");
-        assert_eq!(common(&["cache_k_l3 (view 4)", "cache_k_l4 (view 4)", "cache_k_l5 (view 4)"]), "cache_k_lN (view 4)");
+        assert_eq!(
+            common(&["cache_k_l3 (view 4)", "cache_k_l4 (view 4)", "cache_k_l5 (view 4)"]),
+            "cache_k_lN (view 4)"
+        );
         assert_eq!(common(&["ü7", "ü8"]), "üN");
         assert_eq!(without_numbers("blk.12.attn_q.weight"), "blk.#.attn_q.weight");
     }

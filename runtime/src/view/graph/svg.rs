@@ -58,7 +58,8 @@ pub(super) fn picture(all: &All) -> String {
     }
     legend.height += 16.0 * all.notes.len() as f64;
     if drawings.is_empty() {
-        let _ = writeln!(legend.text, "<text class=\"title\" y=\"{:.0}\">no graph was seen</text>", legend.height + 16.0);
+        let _ =
+            writeln!(legend.text, "<text class=\"title\" y=\"{:.0}\">no graph was seen</text>", legend.height + 16.0);
         legend.height += 24.0;
     }
     let wide: f64 = drawings.iter().map(|d| d.width() + BETWEEN).sum::<f64>() - BETWEEN;
@@ -172,11 +173,12 @@ impl<'a> Drawing<'a> {
         let size = |i: usize| {
             let drawn = &shape.boxes[i];
             let lines = said(drawn, colours);
-            let longest = lines.iter().map(|l| l.chars().count()).max().unwrap_or(0);
-            let pad = if drawn.what == What::Groups { 56.0 } else { 18.0 };
-            (CHAR * longest as f64 + pad, LINE * lines.len() as f64 + 10.0)
+            let widths = lines.iter().enumerate().map(|(i, line)| wide(line, i == 0));
+            let pad = if drawn.what == What::Groups { 56.0 } else { 16.0 };
+            (widths.fold(0.0, f64::max) + pad, LINE * lines.len() as f64 + 10.0)
         };
-        let titles: Vec<f64> = (0..shape.clusters.len()).map(|c| CHAR * title(shape, c).chars().count() as f64).collect();
+        let titles: Vec<f64> =
+            (0..shape.clusters.len()).map(|c| CHAR * title(shape, c).chars().count() as f64).collect();
         Self { graph, shape, colours, layout: layout(shape, &size, &titles) }
     }
 
@@ -211,7 +213,8 @@ impl<'a> Drawing<'a> {
         }
         for (c, Rect { x, y, .. }) in self.frames() {
             let text = safe(&title(self.shape, c));
-            let _ = writeln!(out, "<text class=\"name halo\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>", x + 12.0, y + 18.0);
+            let _ =
+                writeln!(out, "<text class=\"name halo\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>", x + 12.0, y + 18.0);
         }
         for (drawn, rect) in self.shape.boxes.iter().zip(&self.layout.boxes) {
             self.node(out, drawn, rect);
@@ -224,7 +227,7 @@ impl<'a> Drawing<'a> {
         let fill = self.colours.fill(drawn.shade.as_ref());
         let (shape, ink) = match drawn.what {
             What::Node | What::Groups => {
-                let class = if drawn.on_longest { "box hotbox" } else { "box" };
+                let class = if drawn.on_longest() { "box hotbox" } else { "box" };
                 let ink = if is_light(fill) { "dark" } else { "light" };
                 (format!("class=\"{class}\" rx=\"5\" fill=\"{}\"", hex(fill)), ink)
             }
@@ -239,7 +242,12 @@ impl<'a> Drawing<'a> {
         for (i, text) in said(drawn, self.colours).iter().enumerate() {
             let class = if i == 0 && drawn.what != What::View { " op" } else { "" };
             let at = y + 5.0 + LINE * (i as f64 + 0.78);
-            let _ = write!(out, "<text class=\"b {ink}{class}\" x=\"{:.1}\" y=\"{at:.1}\">{}</text>", x + w / 2.0, safe(text));
+            let _ = write!(
+                out,
+                "<text class=\"b {ink}{class}\" x=\"{:.1}\" y=\"{at:.1}\">{}</text>",
+                x + w / 2.0,
+                safe(text)
+            );
         }
         out.push_str("</g>\n");
     }
@@ -286,10 +294,7 @@ fn edge(out: &mut String, line: &Line, path: &[(f64, f64)]) {
         }
     }
     let head = if line.on_longest { "hothead" } else { "head" };
-    let _ = writeln!(
-        out,
-        "\"/><path class=\"{head}\" d=\"M{end_x:.1} {end_y:.1}l-3.6 -7h7.2z\"/>"
-    );
+    let _ = writeln!(out, "\"/><path class=\"{head}\" d=\"M{end_x:.1} {end_y:.1}l-3.6 -7h7.2z\"/>");
 }
 
 /// The lines of a box: its text, then its number.
@@ -310,6 +315,17 @@ fn said(drawn: &Drawn, colours: &Colours) -> Vec<String> {
         lines.push(numbers.join(" · "));
     }
     lines
+}
+
+/// About how wide a line is: capitals are, the more so where they are bold.
+fn wide(line: &str, bold: bool) -> f64 {
+    let of = |c: char| match c {
+        'M' | 'W' | 'm' | 'w' => 9.5,
+        'A'..='Z' | '+' | '_' => 7.3,
+        'i' | 'l' | '.' | ' ' | '(' | ')' => 3.8,
+        _ => 6.3,
+    };
+    line.chars().map(of).sum::<f64>() * if bold { 1.07 } else { 1.0 }
 }
 
 /// All there is to know of a box.
