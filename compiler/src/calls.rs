@@ -10,11 +10,11 @@ use crate::catalogue::Template;
 use crate::columns::may_be_absent;
 use crate::counter::Counter;
 use crate::events::not_alone;
-use crate::faults::{HelpNear, consequence, is_consequence, mismatch, not_yet, told_at, told_within};
+use crate::faults::{HelpNear, consequence, is_consequence, mismatch, told_at, told_within};
 use crate::fold::combine;
 use crate::pattern::{Alt, Pattern};
 use crate::ratio;
-use crate::resolve::{AGGREGATES, LATER, Resolved, Resolver, SCALARS, Scope};
+use crate::resolve::{AGGREGATES, Resolved, Resolver, SCALARS, Scope};
 use crate::texts::EVENT_COLUMNS;
 use crate::typed::{Accum, AccumHow, CallValue, Kind, Part, PartHow, Place, Series, SeriesHow, Stage, Typed};
 use crate::types::{ArithOp, CmpOp, Mem, Type};
@@ -133,7 +133,6 @@ impl Resolver<'_> {
                 .help("usage: hist(gap(x)), avg(gap(x)): x less that of the event before with the same key")),
             (n, _) if AGGREGATES.contains(&n) => Err(aggregate(n, span)),
             (n, _) if EVENT_COLUMNS.contains(&n) => Err(not_alone(n, span)),
-            (n, _) if LATER.contains(&n) => Err(not_yet(&format!("`{n}`"), span)),
             (n, _) if SCALARS.contains(&n) => Err(call.wrong(usage(n))),
             _ => self.defined(&call),
         }

@@ -1,5 +1,7 @@
 //! What an engine description (`scripts/engines/*.pi`) says, by name: structs, enums, functions, points and their fields.
 
+mod node;
+
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -7,6 +9,8 @@ use profinfer_lang::ast;
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
+pub(crate) use self::node::applied;
+pub use self::node::{Functions, NodeDef};
 use crate::faults::twice;
 use crate::typed::{CallValue, PointId};
 use crate::types::{Mem, Type};
@@ -241,6 +245,8 @@ pub struct Point {
     pub within: Vec<PointId>,
     /// Fields that a pattern without a field name is held against.
     pub pattern: Vec<ast::Ident>,
+    /// What its events compute and of what, where they are nodes of a graph.
+    pub node: Option<NodeDef>,
     /// Layout checks with what they say when they fail.
     pub checks: Vec<(ast::Expr, String)>,
     /// Words that no event has, with the reason.
@@ -277,6 +283,7 @@ impl Point {
             variant: None,
             within: Vec::new(),
             pattern: Vec::new(),
+            node: None,
             checks: Vec::new(),
             never: Vec::new(),
             silent: None,
@@ -645,6 +652,7 @@ impl Catalogue {
                     point.never.push((words.collect(), reason.node.clone()));
                 }
                 ast::PointStmtKind::Silent(reason) => point.silent = Some(reason.node.clone()),
+                ast::PointStmtKind::Node(args) => point.node = Some(node::read(args, stmt.span)?),
             }
         }
         let followed =

@@ -14,7 +14,7 @@ use crate::faults::{HelpNear, consequence, mismatch, not_yet, with_unit_hint};
 use crate::joined::Draft;
 use crate::lower::{Lowering, Want, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
-use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
+use crate::resolve::{AGGREGATES, Resolver, SCALARS, Scope};
 use crate::texts::EVENT_COLUMNS;
 use crate::typed::{Kind, PointId, Stage, Typed};
 use crate::types::{ArithOp, Type, arithmetic};
@@ -194,9 +194,6 @@ impl<'c, 'a> Columns<'c, 'a> {
             }
             ExprKind::Call { name, .. } if EVENT_COLUMNS.contains(&name.node.as_str()) => {
                 Err(not_alone(&name.node, e.span))
-            }
-            ExprKind::Call { name, .. } if LATER.contains(&name.node.as_str()) => {
-                Err(not_yet(&format!("`{}`", name.node), e.span))
             }
             ExprKind::Call { name, .. } if self.resolver.broken.contains(&name.node) => Err(consequence(e.span)),
             ExprKind::Call { name, .. } if !self.is_scalar(&name.node) => {

@@ -20,7 +20,7 @@ use crate::modules::{Linked, Links};
 use crate::params;
 use crate::plan::{Action, Each, Plan, Table, Timer};
 use crate::probes;
-use crate::resolve::{AGGREGATES, LATER, Resolver, SCALARS, Scope};
+use crate::resolve::{AGGREGATES, Resolver, SCALARS, Scope};
 use crate::stack::with_room;
 use crate::texts::{self, EVENT_COLUMNS};
 
@@ -316,7 +316,7 @@ fn called_already(name: &ast::Ident, resolver: &Resolver<'_>) -> Option<Diagnost
     }
     // In its module it is called by its last word.
     let word = last_word(word);
-    let of_language = word == "gap" || [AGGREGATES, SCALARS, LATER, &EVENT_COLUMNS].iter().any(|w| w.contains(&word));
+    let of_language = word == "gap" || [AGGREGATES, SCALARS, &EVENT_COLUMNS].iter().any(|w| w.contains(&word));
     let whose = match of_language {
         true => "the language",
         false if resolver.catalogue().fns.contains_key(word) => "the engine description",

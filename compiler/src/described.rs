@@ -44,5 +44,8 @@ fn of_point(
     for (name, field) in &point.fields {
         faults.extend(resolver.own_field(id, name, field.value.span).err());
     }
+    if let Some(node) = &point.node {
+        faults.extend(node.faults(resolver, id));
+    }
     faults.extend(lowering.need(id).err());
 }

@@ -1,15 +1,20 @@
-//! What clauses on points do at each event instead of gathering: `print`, `slice`, `gauge`, and `show`, `clear`, `exit`.
+//! What clauses on points do at each event instead of gathering: `print`, `slice`, `gauge`, `node`, and `show`, `clear`,
+//! `exit`.
+
+mod node;
 
 use profinfer_lang::ast::{self, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::Span;
 
 use crate::clauses::{Clauses, Conditions, both, without_blanks};
+use crate::faults::consequence;
 use crate::lower::Want;
-use crate::plan::{Each, KeyField, OutKey, PrintPart, Table, UserExpr};
+use crate::plan::{Each, Expr, KeyField, OutKey, PrintPart, Table, UserExpr};
 use crate::resolve::Scope;
 use crate::texts::{Part, event_word, parts};
 use crate::typed::PointId;
+use crate::types::CmpOp;
 
 /// Bytes of an event that is printed at most.
 const MAX_EVENT_BYTES: u32 = 4096;
@@ -46,6 +51,9 @@ impl Clauses<'_> {
             self.errors.push(d.at(span, "belongs to tables").help(help));
             return;
         }
+        if conditions.open.iter().chain(&conditions.close).any(is_never) {
+            return;
+        }
         for column in columns {
             let ast::ExprKind::Call { args, .. } = &column.expr.kind else {
                 let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
@@ -58,6 +66,7 @@ impl Clauses<'_> {
                 Some("print") => self.print(point, args, span, &mut known),
                 Some("slice") => self.slice(point, args, span, &mut known),
                 Some("gauge") => self.gauge(point, args, span, &mut known),
+                Some("node") => self.node(point, args, span, &mut known),
                 _ => {
                     let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
                     self.errors.push(not_alone(word, span));
@@ -101,6 +110,23 @@ impl Clauses<'_> {
             Part::Value(name, value) => self.value(point, name, value, known).map(PrintPart::Key),
         };
         parts.into_iter().filter_map(part).collect()
+    }
+
+    /// The parts of a label, which may be any expression.
+    pub(crate) fn label(&mut self, point: PointId, label: &ast::Expr, known: &mut Known) -> Option<Vec<PrintPart>> {
+        let faults = self.errors.len();
+        if matches!(label.kind, ast::ExprKind::Str(_) | ast::ExprKind::Pattern(_)) && self.is_text(label) {
+            // A text that cannot be read has been told.
+            self.errors.push(consequence(label.span));
+            return None;
+        }
+        let parts = self.text(point, label, known);
+        (self.errors.len() == faults).then_some(parts)
+    }
+
+    /// Whether it is a text as it stands in the script.
+    fn is_text(&self, e: &ast::Expr) -> bool {
+        self.sources.text(e.span).starts_with('"')
     }
 
     /// Has a value sent with the event: its place among [`Table::keys`].
@@ -182,10 +208,20 @@ impl Clauses<'_> {
     }
 }
 
-/// A `print` (`slice`, `gauge`) that is a part of something, or something beside one.
+/// Whether a condition is decided by the word that is given for a parameter, and does not hold: then nothing is read and sent
+/// only to be left out.
+fn is_never(condition: &Expr) -> bool {
+    match condition {
+        Expr::Cmp(CmpOp::Eq, ab) => matches!(&**ab, [Expr::Word(of, a), Expr::Word(other, b)] if of == other && a != b),
+        _ => false,
+    }
+}
+
+/// A `print` (`slice`, `gauge`, `node`) that is a part of something, or something beside one.
 pub(crate) fn not_alone(word: &str, span: Span) -> Diagnostic {
     let example = match word {
         "slice" => "groups are split with `;`: < count() by op; slice(op) >",
+        "node" => "groups are split with `;`: < count() by op; node() >",
         "gauge" => "groups are split with `;`: < count() by op; gauge(\"threads\", nth) >",
         _ => "groups are split with `;`: < count() by op; print(\"{op}\") >",
     };

@@ -3,8 +3,10 @@
 //! It knows no file, no offset of a site and no operator number: those come with the target.
 
 mod column;
+mod node;
 
 pub use column::{Ceiling, ColumnExpr, OutColumn};
+pub use node::{Node, Source, Under, Value};
 use profinfer_lang::span::Span;
 
 use crate::catalogue::{self, Called, Enum, Start, Stop, Struct, Template};
@@ -461,6 +463,8 @@ pub enum Each {
     Slice(Slice),
     /// It gives a gauge of a timeline its value.
     Gauge(Gauge),
+    /// It is a node of a graph, which user space puts together.
+    Node(Box<Node>),
     /// `show`, `clear`, `exit`, as one step.
     Act(Vec<Action>),
     /// It is kept in a recording, as its key lies in the kernel.

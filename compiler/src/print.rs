@@ -253,6 +253,7 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
         Some(Each::Print(_)) => "print",
         Some(Each::Slice(_)) => "slice",
         Some(Each::Gauge(_)) => "gauge",
+        Some(Each::Node(_)) => "node",
         Some(Each::Act(_)) => "at each",
         Some(Each::Record) => "record",
     };
@@ -322,6 +323,12 @@ fn print_table(out: &mut Out, plan: &Plan, index: usize, t: &Table) {
             if !gauge.track.is_empty() {
                 out.line("track", &text_of(&gauge.track, t));
             }
+        }
+        Some(Each::Node(node)) => {
+            out.line("label", &text_of(&node.label, t));
+            let own = |what: &str, key: Option<usize>| key.map(|i| format!("{what}: {}", t.keys[i].name));
+            let said = [own("group", node.group), own("colour", node.colour), own("graph", node.graph)];
+            out.lines("drawn by", said.into_iter().flatten());
         }
         Some(Each::Act(actions)) => out.action_lines(plan, actions),
         Some(Each::Record) => {}

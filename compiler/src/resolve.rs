@@ -46,9 +46,6 @@ pub(crate) const SCALARS: &[&str] = &[
     "address",
 ];
 
-/// Words that are parsed and will be scalar functions or event columns.
-pub(crate) const LATER: &[&str] = &["node"];
-
 pub(crate) type Resolved = Result<Typed, Diagnostic>;
 
 /// Resolves expressions against a catalogue, a script's constants and its parameters.
@@ -101,7 +98,8 @@ impl<'s> Scope<'s> {
         Self { point: None, inside: false, locals: &[] }
     }
 
-    fn definition(point: PointId) -> Self {
+    /// Where a point is described: its arguments are to be had.
+    pub(crate) fn definition(point: PointId) -> Self {
         Self { point: Some(point), inside: true, locals: &[] }
     }
 }

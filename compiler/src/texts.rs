@@ -17,7 +17,7 @@ use profinfer_lang::span::Span;
 use crate::clauses::without_blanks;
 
 /// The columns that stand for a record of each event.
-pub(crate) const EVENT_COLUMNS: [&str; 3] = ["print", "slice", "gauge"];
+pub(crate) const EVENT_COLUMNS: [&str; 4] = ["print", "slice", "gauge", "node"];
 
 /// The word of an expression that stands for a record of each event.
 pub(crate) fn event_word(e: &Expr) -> Option<&'static str> {

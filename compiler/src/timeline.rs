@@ -6,9 +6,9 @@ use profinfer_lang::span::Span;
 
 use crate::clauses::{Clauses, without_blanks};
 use crate::events::Known;
-use crate::faults::{consequence, mismatch};
+use crate::faults::mismatch;
 use crate::lower::Want;
-use crate::plan::{Each, Expr, Gauge, KeyField, KeySource, OutKey, PrintPart, Slice, UserExpr};
+use crate::plan::{Each, Expr, Gauge, KeyField, KeySource, OutKey, Slice, UserExpr};
 use crate::resolve::Scope;
 use crate::typed::{Kind, PointId, Typed};
 use crate::types::Type;
@@ -130,23 +130,6 @@ impl Clauses<'_> {
                 slice.encloses = true;
             }
         }
-    }
-
-    /// The parts of a label, which may be any expression.
-    fn label(&mut self, point: PointId, label: &ast::Expr, known: &mut Known) -> Option<Vec<PrintPart>> {
-        let faults = self.errors.len();
-        if matches!(label.kind, ast::ExprKind::Str(_) | ast::ExprKind::Pattern(_)) && self.is_text(label) {
-            // A text that cannot be read has been told.
-            self.errors.push(consequence(label.span));
-            return None;
-        }
-        let parts = self.text(point, label, known);
-        (self.errors.len() == faults).then_some(parts)
-    }
-
-    /// Whether it is a text as it stands in the script.
-    fn is_text(&self, e: &ast::Expr) -> bool {
-        self.sources.text(e.span).starts_with('"')
     }
 
     /// A time that a slice is partly made of.

@@ -105,6 +105,7 @@ fn of_statement(kind: &PointStmtKind) -> Vec<Expr> {
             vec![a.clone(), b.clone()]
         }
         PointStmtKind::Let(l) => vec![l.value.clone()],
+        PointStmtKind::Node(args) => args.iter().map(|arg| arg.value.clone()).collect(),
         PointStmtKind::Start { .. }
         | PointStmtKind::Mark { .. }
         | PointStmtKind::Stop { .. }

@@ -1,8 +1,8 @@
 //! The tree as indented text, one node a line: what golden tests compare.
 
 use crate::ast::{
-    At, AtArg, Clause, ClauseHead, Column, Expr, ExprKind, Group, GroupKind, Ident, ImportPath, Item, ItemKind, Let,
-    Number, Pattern, PatternKind, PointStmt, PointStmtKind, Program, ShowOption, TypeRef, UnaryOp, Unit,
+    At, AtArg, CallArg, Clause, ClauseHead, Column, Expr, ExprKind, Group, GroupKind, Ident, ImportPath, Item,
+    ItemKind, Let, Number, Pattern, PatternKind, PointStmt, PointStmtKind, Program, ShowOption, TypeRef, UnaryOp, Unit,
 };
 use crate::span::{Span, Spanned};
 
@@ -290,6 +290,7 @@ impl Printer {
                 format!("never {} = {} {:?}", field.node, self.pattern(pattern), reason.node)
             }
             PointStmtKind::Silent(reason) => format!("silent {:?}", reason.node),
+            PointStmtKind::Node(args) => format!("node{}", self.arguments(args)),
         };
         self.spanned(&text, stmt.span);
     }
@@ -298,6 +299,14 @@ impl Printer {
         let of = ty.of.as_ref().map_or(String::new(), |o| format!("({})", o.node));
         let len = ty.len.map_or(String::new(), |n| format!("[{n}]"));
         format!("{}{of}{len}{}", ty.name.node, self.place(ty.span))
+    }
+
+    fn arguments(&self, args: &[CallArg]) -> String {
+        let arg = |arg: &CallArg| {
+            let name = arg.name.as_ref().map_or(String::new(), |n| format!("{}=", n.node));
+            format!(" {name}{}", self.expr(&arg.value))
+        };
+        args.iter().map(arg).collect()
     }
 
     fn pattern(&self, pattern: &Pattern) -> String {
@@ -329,12 +338,7 @@ impl Printer {
             ExprKind::Member(of, name) => format!("(. {} {})", self.expr(of), name.node),
             ExprKind::Index(of, index) => format!("([] {} {})", self.expr(of), self.expr(index)),
             ExprKind::Call { name, args } => {
-                let mut text = format!("({}", name.node);
-                for arg in args {
-                    let name = arg.name.as_ref().map_or(String::new(), |n| format!("{}=", n.node));
-                    text.push_str(&format!(" {name}{}", self.expr(&arg.value)));
-                }
-                text + ")"
+                format!("({}{})", name.node, self.arguments(args))
             }
             ExprKind::Unary(UnaryOp::Neg, of) => format!("(neg {})", self.expr(of)),
             ExprKind::Unary(UnaryOp::Not, of) => format!("(not {})", self.expr(of)),

@@ -19,6 +19,8 @@ pub enum Record {
     Slice(Slice),
     /// A number in a timeline.
     Gauge(Gauge),
+    /// A node of a graph.
+    Node(Box<Node>),
     /// Something the user has to know: a silent point, a lost process, an engine found.
     Message(Message),
     /// The last record of a run.
@@ -184,6 +186,61 @@ pub enum Part {
     },
 }
 
+/// A node of a graph, as `node` says it: an event that computed a value of others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The name given to it, else `node`, `node_2` …
+    pub name: String,
+    /// Its point.
+    pub point: String,
+    /// When it ended: nanoseconds since counting began.
+    pub at_ns: u64,
+    /// The process.
+    pub pid: i64,
+    /// The same for all nodes of one graph of a process, and another number for the next.
+    pub step: i64,
+    /// What kinds of graph are told apart by.
+    pub graph: Option<(Column, Value)>,
+    /// What it computes.
+    pub result: Tensor,
+    /// What it computes that of.
+    pub sources: Vec<Source>,
+    /// How long it took, in ns.
+    pub dur_ns: Option<u64>,
+    /// What stands in its box, part by part.
+    pub label: Vec<Part>,
+    /// What it is drawn together with.
+    pub group: Option<(Column, Value)>,
+    /// What its colour stands for.
+    pub colour: Option<(Column, Value)>,
+    /// Whether values that no node computes are to be drawn.
+    pub leaves: bool,
+    /// Which groups are to be drawn each by itself: `0, 5..7`, `all`, `none`; empty where alike ones are drawn once.
+    pub expand: String,
+}
+
+/// A value of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its number: an address, the same throughout a step.
+    pub id: i64,
+    /// The number of the value whose memory it is in, which is its own for most.
+    pub root: i64,
+    /// Its name; that of a source is its root's.
+    pub name: String,
+}
+
+/// A value that a node computes something of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The value.
+    pub tensor: Tensor,
+    /// What it is where no node computes it: `weights`, `cache`, `input`.
+    pub kind: String,
+    /// What it is a view of, step by step: the word for the view, and the number of what is behind it.
+    pub views: Vec<(String, i64)>,
+}
+
 /// What a clause did at its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AtEvents {
@@ -208,6 +265,8 @@ pub enum What {
     Slices,
     /// They give a gauge its values.
     Gauges,
+    /// They are nodes of a graph.
+    Nodes,
     /// Something is shown, cleared or ended.
     Done,
 }

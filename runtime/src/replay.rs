@@ -298,6 +298,10 @@ impl<'p> Replay<'p> {
                         self.ended_at = Some(event.time);
                     }
                 }
+                Some(Each::Node(node)) => {
+                    let node = self.events.node(plan, node, &event);
+                    sink.record(&Record::Node(Box::new(node))).map_err(ReplayError::Output)?;
+                }
                 Some(Each::Print(parts)) => {
                     let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(ReplayError::Output)?;

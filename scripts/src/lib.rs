@@ -37,6 +37,7 @@ pub const SCRIPTS: &[Text] = &[
     Text { path: "moe_routing.pi", text: include_str!("../moe_routing.pi") },
     Text { path: "experts.pi", text: include_str!("../experts.pi") },
     Text { path: "kv.pi", text: include_str!("../kv.pi") },
+    Text { path: "dag.pi", text: include_str!("../dag.pi") },
     Text { path: "roofline.pi", text: include_str!("../roofline.pi") },
     Text { path: "timeline.pi", text: include_str!("../timeline.pi") },
     Text { path: "compare.pi", text: include_str!("../compare.pi") },

@@ -167,6 +167,16 @@ impl Rename<'_> {
                     self.expr(&mut l.value, &locals);
                     l.ty.iter_mut().for_each(|ty| self.type_ref(ty));
                 }
+                PointStmtKind::Node(args) => {
+                    for arg in args {
+                        match &mut arg.value.kind {
+                            ExprKind::Name(f) if arg.name.is_some() && self.names.has(f, Use::Call) => {
+                                *f = self.names.full(f);
+                            }
+                            _ => self.expr(&mut arg.value, &locals),
+                        }
+                    }
+                }
                 PointStmtKind::Within(names) => names.iter_mut().for_each(|name| self.named_point(name)),
                 PointStmtKind::Variant(name) => self.named_point(name),
                 PointStmtKind::Mark { .. }

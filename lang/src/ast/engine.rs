@@ -1,6 +1,6 @@
 //! What describes an engine: how it is recognised, its structs and enums, its points.
 
-use super::{Expr, Ident, Let, Pattern, TypeRef};
+use super::{CallArg, Expr, Ident, Let, Pattern, TypeRef};
 use crate::span::{Span, Spanned};
 
 /// `engine NAME "DESCRIPTION" where (COND)`
@@ -201,4 +201,7 @@ pub enum PointStmtKind {
     },
     /// `silent "reason"`: why the point may attach and never fire.
     Silent(Spanned<String>),
+    /// `node (RESULT, SOURCE, …, root = root_of)`: what an event computes and of what, and the functions that tell of them what
+    /// a graph is put together by.
+    Node(Vec<CallArg>),
 }

@@ -199,6 +199,7 @@ fn is_noise(rule: Rule) -> bool {
             | R::kw_check
             | R::kw_never
             | R::kw_silent
+            | R::kw_node
             | R::kw_each
             | R::kw_parts
             | R::kw_team

@@ -142,6 +142,11 @@ impl Builder<'_> {
         Some(base)
     }
 
+    /// The arguments of what is written as a call: those behind the first may have names.
+    pub(super) fn arguments<'n>(&mut self, nodes: impl Iterator<Item = Node<'n>>) -> Option<Vec<CallArg>> {
+        nodes.enumerate().map(|(i, node)| Some(self.arg(node, i > 0)?.0)).collect()
+    }
+
     fn call(&mut self, node: Node<'_>) -> Option<Deep> {
         let span = self.span(&node);
         let mut parts = children(node);

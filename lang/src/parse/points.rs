@@ -78,6 +78,7 @@ impl Builder<'_> {
                 PointStmtKind::Never { field, pattern, reason: self.string(&parts.next()?) }
             }
             Rule::silent => PointStmtKind::Silent(self.string(&children(node).next()?)),
+            Rule::node_of => PointStmtKind::Node(self.arguments(children(node))?),
             _ => return None,
         })
     }

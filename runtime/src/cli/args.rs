@@ -27,7 +27,8 @@ Examples:
       every second anew
 
 Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
-paging.pi offload.pi counters.pi moe_routing.pi experts.pi timeline.pi compare.pi
+paging.pi offload.pi counters.pi moe_routing.pi experts.pi timeline.pi dag.pi
+compare.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
 Each of check, plan, build, list, doctor, explain, record, replay and diff has a help of its own: profinfer check --help";
@@ -521,6 +522,10 @@ pub enum Format {
     Perfetto,
     /// A timeline in Chrome's JSON, for other viewers.
     Trace,
+    /// Graphs, as a picture.
+    Svg,
+    /// Graphs, for graphviz.
+    Dot,
 }
 
 impl Format {
@@ -533,8 +538,10 @@ impl Format {
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
         let traces = [(".pftrace", Self::Perfetto), (".perfetto-trace", Self::Perfetto), (".trace.json", Self::Trace)];
+        let graphs = [(".svg", Self::Svg), (".dot", Self::Dot), (".gv", Self::Dot)];
         let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
-        traces.iter().chain(&ends).find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+        let ends = traces.iter().chain(&graphs).chain(&ends);
+        ends.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 
     /// What the command line calls it.
@@ -546,6 +553,8 @@ impl Format {
             Self::Parquet => "parquet",
             Self::Perfetto => "perfetto",
             Self::Trace => "trace",
+            Self::Svg => "svg",
+            Self::Dot => "dot",
         }
     }
 
@@ -553,7 +562,7 @@ impl Format {
     pub(super) fn is_for_reading(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
-            Self::Parquet | Self::Perfetto | Self::Trace => false,
+            Self::Parquet | Self::Perfetto | Self::Trace | Self::Svg | Self::Dot => false,
         }
     }
 
@@ -566,7 +575,7 @@ impl Format {
     pub(super) fn grows(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
-            Self::Parquet | Self::Perfetto | Self::Trace => false,
+            Self::Parquet | Self::Perfetto | Self::Trace | Self::Svg | Self::Dot => false,
         }
     }
 }

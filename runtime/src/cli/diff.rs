@@ -32,6 +32,9 @@ fn try_run(args: &DiffArgs) -> Result<u8, u8> {
     let report = report(&found, args.top);
     let to = args.output.as_deref();
     let format = Format::wanted(args.format, to);
+    if !matches!(format, Format::Table | Format::Json | Format::Csv) {
+        return Err(fail(exit::USAGE, format!("a comparison is no {}: use table, json or csv", format.name())));
+    }
     let mut output = Output::new(format, to, args.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
     let mut records = report.records;
     if format == Format::Json {

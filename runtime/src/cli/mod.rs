@@ -19,6 +19,7 @@ mod check;
 mod destination;
 mod diff;
 mod doctor;
+mod drawn;
 mod explain;
 mod files;
 mod list;

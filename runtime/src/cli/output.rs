@@ -3,13 +3,13 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use profinfer_compiler::plan::{Each, Plan};
+use profinfer_compiler::plan::Plan;
 
 use super::args::{Color, Format};
 use super::destination::{Destination, DestinationError};
+use super::say;
 use super::script::{stderr_color, wants_color};
 use super::sheets::Sheets;
-use super::{exit, fail, say};
 use crate::record::{Level, Record};
 use crate::session::run::Sink;
 use crate::view::escape::escape;
@@ -35,7 +35,7 @@ pub(super) fn output(
 }
 
 /// The output of a run as one text.
-struct Output {
+pub(super) struct Output {
     renderer: Box<dyn Renderer>,
     /// What a timeline has no place for, as text.
     beside: Option<Box<dyn Renderer>>,
@@ -50,7 +50,12 @@ impl Output {
     ///
     /// # Errors
     /// The file cannot be made, or the format is none for a terminal.
-    fn new(format: Format, file: Option<&Path>, color: Color, quiet: bool) -> Result<Output, DestinationError> {
+    pub(super) fn new(
+        format: Format,
+        file: Option<&Path>,
+        color: Color,
+        quiet: bool,
+    ) -> Result<Output, DestinationError> {
         let out = Destination::open(format, file)?;
         let terminal = out.terminal;
         let (width, height) = if terminal { size() } else { (PIPE_WIDTH, 0) };
@@ -62,6 +67,8 @@ impl Output {
             Format::Table | Format::Parquet => view::Format::Table,
             Format::Perfetto => view::Format::Perfetto,
             Format::Trace => view::Format::Chrome,
+            Format::Svg => view::Format::Svg,
+            Format::Dot => view::Format::Dot,
         };
         let beside = format.is_timeline().then(|| {
             let options = Options { color: stderr_color(color), width: PIPE_WIDTH, height: 0, live: false };
@@ -71,14 +78,11 @@ impl Output {
     }
 }
 
-/// Whether a script makes anything that the format shows; the exit code if not.
-pub(super) fn suits(format: Format, plan: &Plan) -> Result<(), u8> {
-    let is_of_timeline = |each: &Option<Each>| matches!(each, Some(Each::Slice(_) | Each::Gauge(_)));
-    if !format.is_timeline() || plan.tables.iter().any(|t| is_of_timeline(&t.each)) {
-        return Ok(());
+impl Output {
+    /// Whether what the format has no place for is said on stderr.
+    fn has_aside(&self) -> bool {
+        matches!(self.format, Format::Csv | Format::Svg | Format::Dot)
     }
-    let text = "shows slices and gauges, and the script has none: take timeline.pi, or add `on ggml_op < slice(op) >`";
-    Err(fail(exit::USAGE, format!("the format {} {text}", format.name())))
 }
 
 impl Sink for Output {
@@ -95,7 +99,7 @@ impl Sink for Output {
             if is_table && !self.out.terminal {
                 return Ok(());
             }
-        } else if self.format == Format::Csv && !self.quiet {
+        } else if self.has_aside() && !self.quiet {
             let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
             say::err(&view::aside(record, options));
         }
@@ -112,7 +116,7 @@ impl Sink for Output {
             }
             say::err(&String::from_utf8_lossy(&text));
         }
-        if self.format == Format::Csv && matches!(record, Record::Message(_)) {
+        if self.has_aside() && matches!(record, Record::Message(_)) {
             return Ok(());
         }
         self.renderer.record(record, &mut self.out)?;

@@ -7,8 +7,9 @@ use profinfer_compiler::recording::{Recording, event_bytes, recording};
 use profinfer_compiler::{Compiled, Leaves};
 
 use super::args::{Format, RecordArgs, RunArgs};
+use super::drawn::has_what_it_draws;
 use super::files::Files;
-use super::output::{Said, output, suits};
+use super::output::{Said, output};
 use super::run::{Recorded, observe};
 use super::{exit, fail, script};
 use crate::ceilings::Ceilings;
@@ -47,9 +48,6 @@ fn try_run(args: &RecordArgs) -> Result<u8, u8> {
         }
     }
     script::fits(&plan, &read)?;
-    if args.show {
-        suits(args.format, &plan)?;
-    }
     let place = if args.output.as_os_str() == "-" { Place::Stdout } else { Place::File(args.output.clone()) };
     if args.show && place == Place::Stdout {
         return Err(fail(exit::USAGE, "--show and -o - do not go together: both would write to stdout"));
@@ -90,6 +88,7 @@ fn sink(args: &RecordArgs, plan: &Plan) -> Result<Box<dyn Sink>, u8> {
     if !args.show {
         return Ok(Box::new(Said::new(args.source.color, args.quiet)));
     }
+    has_what_it_draws(args.format, plan).map_err(|e| fail(exit::USAGE, e))?;
     let output = output(args.format, (plan, None), args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
     Ok(Box::new(Files::new(output, plan, &args.output_dir)?))
 }

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use profinfer_compiler::Leaves;
 
 use super::args::{Format, ReplayArgs};
+use super::drawn::has_what_it_draws;
 use super::files::{Files, fault};
-use super::output::{output, suits};
+use super::output::output;
 use super::{exit, fail, say, script};
 use crate::engine::{self, Description};
 use crate::recording::head::Head;
@@ -52,7 +53,7 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let file = read.sources.files()[0].name.clone();
     let to = args.output.as_deref();
     let format = Format::wanted(args.format, to);
-    suits(format, &compiled.plan)?;
+    has_what_it_draws(format, &compiled.plan).map_err(|e| fail(exit::USAGE, e))?;
     let output =
         output(format, (&compiled.plan, to), args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;

@@ -50,7 +50,7 @@ fn table(name: String, view: ViewKind, keys: Vec<Column>, columns: Vec<Column>, 
 }
 
 fn column(name: &str, quantity: Quantity) -> Column {
-    Column { name: name.to_owned(), quantity, error: None }
+    Column { name: name.to_owned(), quantity, error: None, whole: quantity == Quantity::Number }
 }
 
 fn verdicts(phases: &[Phase]) -> Table {

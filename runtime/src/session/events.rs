@@ -1,5 +1,7 @@
 //! Events at which something is done, in the order of their times.
 
+mod node;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -188,6 +190,7 @@ pub fn what(each: &Each) -> What {
         Each::Print(_) => What::Printed,
         Each::Slice(_) => What::Slices,
         Each::Gauge(_) => What::Gauges,
+        Each::Node(_) => What::Nodes,
         Each::Act(_) | Each::Record => What::Done,
     }
 }

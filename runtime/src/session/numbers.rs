@@ -214,6 +214,13 @@ fn order(a: Option<&Value>, b: Option<&Value>, descending: bool) -> Ordering {
     }
 }
 
+/// A value of an event, with what it is called.
+pub fn said(head: &OutKey, key: Option<&Key>) -> (Column, Value) {
+    let quantity = quantity(&head.ty);
+    let value = scaled(key.map_or(Value::Absent, key_value), quantity);
+    (Column { name: head.name.clone(), quantity, error: None, whole: is_whole(head) }, value)
+}
+
 fn key_value(key: &Key) -> Value {
     match key {
         Key::Absent => Value::Absent,

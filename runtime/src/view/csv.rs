@@ -7,7 +7,7 @@ use std::io;
 
 use super::escape::escape;
 use super::{Renderer, emit, json, names, print, value};
-use crate::record::{Gauge, Part, Print, Quantity, Record, Slice, Table, Value};
+use crate::record::{Gauge, Node, Part, Print, Quantity, Record, Slice, Table, Value};
 
 /// Columns that each table begins with.
 const FIRST: [&str; 2] = ["table", "at_ns"];
@@ -26,6 +26,7 @@ impl Renderer for Csv {
             Record::Print(print) => emit(out, self.print(print)?.as_bytes()),
             Record::Slice(slice) => emit(out, self.slice(slice)?.as_bytes()),
             Record::Gauge(gauge) => emit(out, self.gauge(gauge)?.as_bytes()),
+            Record::Node(node) => emit(out, self.node(node)?.as_bytes()),
             Record::Message(_) | Record::Begin(_) | Record::End(_) => Ok(()),
         }
     }
@@ -81,6 +82,30 @@ impl Csv {
             cell(&gauge.value, gauge.quantity)?,
         ];
         text.push_str(&record(cells.into_iter()));
+        Ok(text)
+    }
+
+    /// A node as a row of a table that is called as its `node`.
+    fn node(&mut self, node: &Node) -> io::Result<String> {
+        let said = [("graph", &node.graph), ("group", &node.group), ("colour", &node.colour)];
+        let said = said.iter().filter_map(|(what, said)| Some((*what, said.as_ref()?)));
+        let fixed = ["pid", "step", "id", "root", "tensor", "label", "dur_ns"];
+        let names = FIRST.into_iter().chain(fixed).chain(said.clone().map(|(what, _)| what)).chain(["sources"]);
+        let mut text = self.head(&node.name, record(names.map(field)));
+        let sources: Vec<String> = node.sources.iter().map(|s| value::address(s.tensor.id)).collect();
+        let first = [
+            field(&node.name),
+            node.at_ns.to_string(),
+            node.pid.to_string(),
+            node.step.to_string(),
+            value::address(node.result.id),
+            value::address(node.result.root),
+            field(&node.result.name),
+            field(&print::text(&node.label)),
+            node.dur_ns.map_or(String::new(), |ns| ns.to_string()),
+        ];
+        let cells = said.map(|(_, (head, value))| cell(value, head.quantity)).collect::<io::Result<Vec<_>>>()?;
+        text.push_str(&record(first.into_iter().chain(cells).chain([field(&sources.join(" "))])));
         Ok(text)
     }
 

@@ -47,6 +47,7 @@ pub(super) fn lines(end: &End, limit: usize) -> Vec<Line> {
             What::Printed => "printed",
             What::Slices => "slices of a timeline",
             What::Gauges => "values of a gauge",
+            What::Nodes => "nodes of graphs",
             What::Done => "done",
         };
         let mut item = Line::of(Style::Key, escape(&of.point));

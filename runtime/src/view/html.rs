@@ -80,7 +80,7 @@ fn page(table: &Table) -> String {
 
 /// Text as HTML shows it: no character of it is markup, in an attribute in double quotes neither. What the target says
 /// comes here through `escape`, so that none is hidden either.
-fn markup(escaped: &str) -> String {
+pub(super) fn markup(escaped: &str) -> String {
     let mut safe = String::with_capacity(escaped.len());
     for c in escaped.chars() {
         match c {

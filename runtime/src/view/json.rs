@@ -8,7 +8,9 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 use super::escape::is_hidden;
 use super::{Renderer, emit, names, print, value};
-use crate::record::{AtEvents, Bucket, End, Gauge, Level, Message, Part, Print, Quantity, Record, Slice, Table, Value};
+use crate::record::{
+    AtEvents, Bucket, End, Gauge, Level, Message, Node, Part, Print, Quantity, Record, Slice, Source, Table, Value,
+};
 
 /// The version of the contract. A field that is added does not change it; one that goes or changes its meaning does.
 const VERSION: u32 = 1;
@@ -80,6 +82,7 @@ impl Serialize for Line<'_> {
             Record::Begin(_) => "begin",
             Record::Slice(_) => "slice",
             Record::Gauge(_) => "gauge",
+            Record::Node(_) => "node",
             Record::Message(_) => "message",
             Record::End(_) => "end",
         };
@@ -91,6 +94,7 @@ impl Serialize for Line<'_> {
             Record::Begin(_) => {}
             Record::Slice(slice) => slice_fields(slice, &mut map)?,
             Record::Gauge(gauge) => gauge_fields(gauge, &mut map)?,
+            Record::Node(node) => node_fields(node, &mut map)?,
             Record::Message(message) => message_fields(message, &mut map)?,
             Record::End(end) => end_fields(end, &mut map)?,
         }
@@ -169,6 +173,43 @@ impl Serialize for Details<'_> {
         let fields = self.0.iter().map(|(name, value, quantity)| (name.as_str(), Cell { value, quantity: *quantity }));
         Fields(fields).serialize(serializer)
     }
+}
+
+fn node_fields<M: SerializeMap>(node: &Node, map: &mut M) -> Result<(), M::Error> {
+    #[derive(serde::Serialize)]
+    struct From<'a> {
+        id: String,
+        root: String,
+        name: &'a str,
+        kind: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        views: Vec<(&'a str, String)>,
+    }
+    fn from(source: &Source) -> From<'_> {
+        From {
+            id: value::address(source.tensor.id),
+            root: value::address(source.tensor.root),
+            name: &source.tensor.name,
+            kind: &source.kind,
+            views: source.views.iter().map(|(word, of)| (word.as_str(), value::address(*of))).collect(),
+        }
+    }
+    map.serialize_entry("name", &node.name)?;
+    map.serialize_entry("point", &node.point)?;
+    map.serialize_entry("at_ns", &node.at_ns)?;
+    map.serialize_entry("pid", &node.pid)?;
+    map.serialize_entry("step", &node.step)?;
+    map.serialize_entry("id", &value::address(node.result.id))?;
+    map.serialize_entry("root", &value::address(node.result.root))?;
+    map.serialize_entry("tensor", &node.result.name)?;
+    map.serialize_entry("label", &print::text(&node.label))?;
+    map.serialize_entry("dur_ns", &node.dur_ns)?;
+    for (what, said) in [("graph", &node.graph), ("group", &node.group), ("colour", &node.colour)] {
+        if let Some((head, value)) = said {
+            map.serialize_entry(what, &Cell { value, quantity: head.quantity })?;
+        }
+    }
+    map.serialize_entry("sources", &node.sources.iter().map(from).collect::<Vec<_>>())
 }
 
 fn message_fields<M: SerializeMap>(message: &Message, map: &mut M) -> Result<(), M::Error> {

@@ -6,6 +6,7 @@
 
 use std::io;
 
+use super::graph::{self, Graphs};
 use super::line::{Line, Style, paint};
 use super::{Options, Renderer, emit, footer, plain, print, value};
 use crate::record::{Record, Table, ViewKind};
@@ -18,6 +19,7 @@ pub(super) struct Live {
     drawn: usize,
     /// Tables wait for the end, to be drawn once and not once each.
     ending: bool,
+    graphs: Graphs,
 }
 
 /// The latest of a table.
@@ -29,7 +31,7 @@ struct Panel {
 
 impl Live {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, panels: Vec::new(), drawn: 0, ending: false }
+        Self { options, panels: Vec::new(), drawn: 0, ending: false, graphs: Graphs::default() }
     }
 
     /// Puts a table in place of its predecessor.
@@ -120,6 +122,10 @@ impl Renderer for Live {
                 self.redraw(above.as_bytes(), &block)
             }
             Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => return Ok(()),
+            Record::Node(node) => {
+                self.graphs.add(node);
+                return Ok(());
+            }
             Record::Message(message) => {
                 let above = paint(&[footer::message(message)], self.options.color);
                 let block = self.visible();
@@ -128,6 +134,11 @@ impl Renderer for Live {
             Record::End(end) => {
                 let mut block = self.block();
                 if !block.is_empty() {
+                    block.push(Line::default());
+                }
+                let graphs = graph::lines(&self.graphs.finish(end));
+                if !graphs.is_empty() {
+                    block.extend(graphs);
                     block.push(Line::default());
                 }
                 block.extend(footer::lines(end, self.options.width));

@@ -13,6 +13,7 @@
 //! | `live` | the same, drawn in place on a terminal |
 //! | `json`, `csv` | the formats for programs; `docs/json.md` is their contract |
 //! | `parquet` | a table or a print as a Parquet file; `docs/parquet.md` is its contract |
+//! | `graph` | graphs, put together of their nodes: as a picture, in DOT, in words |
 //! | `html` | a page with a table or a heatmap, for a file |
 //! | `timeline` | slices and gauges as traces: what lies on which track; of Perfetto, of Chrome |
 //! | `value` | a value as text: three digits, a unit |
@@ -22,6 +23,7 @@ mod csv;
 mod curve;
 pub(crate) mod escape;
 mod footer;
+mod graph;
 mod heat;
 mod heatmap;
 mod hist;
@@ -60,6 +62,10 @@ pub enum Format {
     Perfetto,
     /// A trace in Chrome's format; slices and gauges only.
     Chrome,
+    /// A picture of graphs, for graphviz.
+    Dot,
+    /// A picture of graphs.
+    Svg,
     /// A page for each table; nothing else has a place in it.
     Html,
 }
@@ -111,6 +117,8 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Csv => Box::new(csv::Csv::default()),
         Format::Perfetto => Box::new(timeline::Timeline::new(timeline::perfetto::Perfetto::default())),
         Format::Chrome => Box::new(timeline::Timeline::new(timeline::chrome::Chrome::default())),
+        Format::Dot => Box::new(graph::Picture::new(graph::Kind::Dot)),
+        Format::Svg => Box::new(graph::Picture::new(graph::Kind::Svg)),
         Format::Html => Box::new(html::Html),
     }
 }
@@ -128,7 +136,7 @@ pub fn aside(record: &Record, options: Options) -> String {
             lines
         }
         Record::Message(message) => vec![footer::message(message)],
-        Record::Print(_) | Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => Vec::new(),
+        Record::Print(_) | Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) | Record::Node(_) => Vec::new(),
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)

@@ -123,7 +123,7 @@ impl Renderer for Parquet {
                 self.finish(end, out)
             }
             // A timeline is none of rows: `replay --events` has its events.
-            Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) => Ok(()),
+            Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) | Record::Node(_) => Ok(()),
         }
     }
 }
@@ -163,7 +163,7 @@ fn kind(quantity: Quantity, whole: bool) -> Kind {
     match quantity {
         Quantity::Number | Quantity::Duration | Quantity::Bytes if whole => Kind::Int,
         Quantity::Number | Quantity::Duration | Quantity::Bytes => Kind::Real,
-        Quantity::PerSecond | Quantity::BytesPerSecond | Quantity::Share => Kind::Real,
+        Quantity::PerSecond | Quantity::BytesPerSecond | Quantity::Share | Quantity::Change => Kind::Real,
         Quantity::Address => Kind::Unsigned,
         Quantity::HitRates => Kind::Curve,
         Quantity::Text => Kind::Text,
@@ -180,7 +180,7 @@ fn unit(quantity: Quantity) -> Option<&'static str> {
         Quantity::Bytes | Quantity::HistBytes => "bytes",
         Quantity::PerSecond => "per second",
         Quantity::BytesPerSecond => "bytes per second",
-        Quantity::Share | Quantity::HitRates => "share of one",
+        Quantity::Share | Quantity::Change | Quantity::HitRates => "share of one",
         Quantity::Address => "address",
         Quantity::Number | Quantity::Text | Quantity::Bool | Quantity::HistNumber | Quantity::HistRatio => return None,
     })

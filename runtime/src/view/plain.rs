@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::graph::{self, Graphs};
 use super::line::{Line, paint};
 use super::table::is_histogram;
 use super::{Options, Renderer, csv, curve, emit, footer, heatmap, hist, json, print, table, text};
@@ -12,6 +13,7 @@ pub(super) struct Plain {
     options: Options,
     /// The last thing written; nothing at first.
     last: Option<Last>,
+    graphs: Graphs,
 }
 
 /// What was written last.
@@ -23,13 +25,16 @@ enum Last {
 
 impl Plain {
     pub(super) fn new(options: Options) -> Self {
-        Self { options, last: None }
+        Self { options, last: None, graphs: Graphs::default() }
     }
 }
 
 impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
-        if matches!(record, Record::Begin(_) | Record::Slice(_) | Record::Gauge(_)) {
+        if let Record::Node(node) = record {
+            self.graphs.add(node);
+        }
+        if matches!(record, Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) | Record::Node(_)) {
             return Ok(());
         }
         let is_line = matches!(record, Record::Message(_) | Record::Print(_));
@@ -49,8 +54,14 @@ impl Renderer for Plain {
             Record::Message(message) => {
                 text.extend(paint(&[footer::message(message)], self.options.color).into_bytes());
             }
+            Record::Node(_) => {}
             Record::End(end) => {
-                let mut lines = footer::lines(end, self.options.width);
+                let mut graphs = graph::lines(&self.graphs.finish(end));
+                if !graphs.is_empty() {
+                    graphs.push(Line::default());
+                }
+                let mut lines = graphs;
+                lines.extend(footer::lines(end, self.options.width));
                 lines.extend(footer::timeline(end, self.options.width));
                 text.extend(paint(&lines, self.options.color).into_bytes());
             }

@@ -7,9 +7,9 @@ use crate::parse::chunks::ITEM_WORDS;
 use crate::scan::TokenKind;
 
 /// The words of a point's statements.
-const STATEMENTS: [&str; 16] = [
+const STATEMENTS: [&str; 17] = [
     "start", "mark", "stop", "state", "lasting", "only", "each", "parts", "team", "variant", "within", "pattern",
-    "let", "check", "never", "silent",
+    "let", "check", "never", "silent", "node",
 ];
 
 /// `///` with no item behind it, `//!` that is not at the top.

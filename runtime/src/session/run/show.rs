@@ -140,6 +140,10 @@ impl Run<'_> {
             match &table.each {
                 None | Some(Each::Record) => {}
                 Some(Each::Act(actions)) => ends |= self.act(actions, sink)?,
+                Some(Each::Node(node)) => {
+                    let node = self.events.node(plan, node, &event);
+                    sink.record(&Record::Node(Box::new(node))).map_err(RunError::Output)?;
+                }
                 Some(Each::Print(parts)) => {
                     let print = self.events.print(plan, parts, &event);
                     sink.record(&Record::Print(print)).map_err(RunError::Output)?;

@@ -95,7 +95,7 @@ impl<F: Format> Renderer for Timeline<F> {
                 self.write_held(&mut bytes)?;
                 self.format.end(&mut bytes)?;
             }
-            Record::Table(_) | Record::Print(_) | Record::Message(_) => {}
+            Record::Table(_) | Record::Print(_) | Record::Node(_) | Record::Message(_) => {}
         }
         if bytes.is_empty() { Ok(()) } else { out.write_all(&bytes) }
     }
