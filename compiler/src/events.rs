@@ -38,7 +38,9 @@ impl Clauses<'_> {
             let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
             let d = Diagnostic::error("PI0330", format!("`{word}` takes neither `by` nor `into` nor `limit`"));
             let help = match word {
-                "print" => "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`",
+                "print" => {
+                    "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`"
+                }
                 _ => "each event stands by itself; split groups with `;`: < slice(op); count() by op >",
             };
             self.errors.push(d.at(span, "belongs to tables").help(help));

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use crate::display::{Carried, Gathered, Kernel, User, definitions, duration};
 use crate::plan::{
-    Action, Capture, CaptureValue, ColumnExpr, Each, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, PrintPart, Slice,
-    Slot, SlotHow, SortBy, Table, UserExpr, View,
+    Action, Capture, CaptureValue, ColumnExpr, Each, Expr, FIXED_ONE, Gate, KeyField, KeySource, Plan, PrintPart,
+    Slice, Slot, SlotHow, SortBy, Table, UserExpr, View,
 };
 use crate::typed::PointId;
 use crate::types::{Mem, Type};

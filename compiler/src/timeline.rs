@@ -14,7 +14,8 @@ use crate::typed::{Kind, PointId, Typed};
 use crate::types::Type;
 
 /// What is said of arguments that are not those of `slice`.
-const SLICE: &str = "usage: slice(op), slice(\"{op} {name}\", layer, track = \"operators\"), slice(op, split(busy, wait))";
+const SLICE: &str =
+    "usage: slice(op), slice(\"{op} {name}\", layer, track = \"operators\"), slice(op, split(busy, wait))";
 /// The same of `gauge`.
 const GAUGE: &str = "usage: gauge(\"tokens\", n_tokens), gauge(\"{phase}\", n_tokens, track = \"micro-batches\")";
 
@@ -72,13 +73,7 @@ impl Clauses<'_> {
     }
 
     /// `gauge(label, value, track = …)`
-    pub(crate) fn gauge(
-        &mut self,
-        point: PointId,
-        args: &[CallArg],
-        span: Span,
-        known: &mut Known,
-    ) -> Option<Each> {
+    pub(crate) fn gauge(&mut self, point: PointId, args: &[CallArg], span: Span, known: &mut Known) -> Option<Each> {
         let ([CallArg { name: None, value: label }, CallArg { name: None, value }], rest) =
             args.split_at(args.len().min(2))
         else {
@@ -97,7 +92,9 @@ impl Clauses<'_> {
         let mut track = Vec::new();
         for arg in rest {
             match &arg.name {
-                Some(name) if name.node == "track" && track.is_empty() => track = self.label(point, &arg.value, known)?,
+                Some(name) if name.node == "track" && track.is_empty() => {
+                    track = self.label(point, &arg.value, known)?
+                }
                 _ => return self.wrong(arg.value.span, "`gauge` takes a label, a number and a track", GAUGE),
             }
         }
@@ -114,7 +111,9 @@ impl Clauses<'_> {
             if !is_slice(&self.tables[at].each) || self.lowering.points[point].comes_anywhere() {
                 continue;
             }
-            let Some(outer) = self.lowering.points[point].within.iter().copied().find(|p| shown.contains(p)) else { continue };
+            let Some(outer) = self.lowering.points[point].within.iter().copied().find(|p| shown.contains(p)) else {
+                continue;
+            };
             let start = Typed::new(Kind::Start(outer), Type::Duration, self.tables[at].span).named("time");
             let mut key = std::mem::take(&mut self.tables[at].key);
             let value = self.lowering.user(&start, point, &mut key, Want::Event);

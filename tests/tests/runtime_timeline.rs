@@ -69,7 +69,12 @@ impl Trace {
                 track: text(s, "track"),
                 begin: s["begin"].as_u64().or_fail("its beginning"),
                 end: s["end"].as_u64().or_fail("its end"),
-                flows: s["flows"].as_array().or_fail("flows").iter().map(|f| f.as_str().or_fail("one").to_owned()).collect(),
+                flows: s["flows"]
+                    .as_array()
+                    .or_fail("flows")
+                    .iter()
+                    .map(|f| f.as_str().or_fail("one").to_owned())
+                    .collect(),
                 details: s["details"].clone(),
                 inner: Vec::new(),
                 is_outermost: s["in"].is_null(),
@@ -157,10 +162,7 @@ fn nothing_overlaps(trace: &Trace) {
 }
 
 /// Slices by some name of theirs: how many, and how long in all.
-fn sums<'s>(
-    slices: impl Iterator<Item = &'s Slice>,
-    key: impl Fn(&Slice) -> String,
-) -> BTreeMap<String, (u64, u64)> {
+fn sums<'s>(slices: impl Iterator<Item = &'s Slice>, key: impl Fn(&Slice) -> String) -> BTreeMap<String, (u64, u64)> {
     let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for slice in slices {
         let sum = sums.entry(key(slice)).or_default();
@@ -209,9 +211,8 @@ fn a_trace_says_what_the_tables_say(kind: Kind) {
     assert_eq!(by_phase.values().map(|(n, _)| n).sum::<u64>(), TOKENS);
     let graphs = sums(trace.of("ggml_graph"), |_| String::new());
     assert_eq!(graphs, sums_of_table(&tables, "graphs", |_| String::new()));
-    let by_op = sums(trace.of("ggml_work"), |s| {
-        format!("{} {} {}", s.name, s.details["ith"], whole(trace.track(s), "tid"))
-    });
+    let by_op =
+        sums(trace.of("ggml_work"), |s| format!("{} {} {}", s.name, s.details["ith"], whole(trace.track(s), "tid")));
     let of_row = |row: &Value| format!("{} {} {}", text(row, "op"), whole(row, "ith"), whole(row, "tid"));
     assert_eq!(by_op, sums_of_table(&tables, "work", of_row));
     assert!(by_op.values().map(|(n, _)| n).sum::<u64>() >= 515 * TOKENS);
@@ -237,11 +238,10 @@ fn a_trace_says_what_the_tables_say(kind: Kind) {
     assert_eq!(told, trace.of("llama_ubatch").map(|s| (s.end, tokens(s))).collect());
 
     // As JSON lines the same.
-    let lines: Vec<&Value> = tables.records.iter().filter(|r| r["type"] == "slice" && r["point"] == "ggml_work").collect();
-    let told: BTreeSet<(u64, u64, String)> = lines
-        .iter()
-        .map(|r| (trace.began() + whole(r, "begin_ns"), whole(r, "dur_ns"), text(r, "label")))
-        .collect();
+    let lines: Vec<&Value> =
+        tables.records.iter().filter(|r| r["type"] == "slice" && r["point"] == "ggml_work").collect();
+    let told: BTreeSet<(u64, u64, String)> =
+        lines.iter().map(|r| (trace.began() + whole(r, "begin_ns"), whole(r, "dur_ns"), text(r, "label"))).collect();
     assert_eq!(told, trace.of("ggml_work").map(|s| (s.begin, s.dur(), s.name.clone())).collect());
 }
 
@@ -252,6 +252,14 @@ fn arrows_lead_from_a_micro_batch_to_its_operators(kind: Kind) {
     let again = trace_of(&lab, &recording, "again.trace.json");
     assert!(fs::read(&live).or_fail("live") == fs::read(&again).or_fail("replayed"), "they differ");
     let trace = Trace::read(&lab, &trace_of(&lab, &recording, "run.pftrace"));
+
+    // It is nothing for a terminal.
+    let spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut python = Command::new(lab.cache().python());
+    python.args(["-c", spawn]).arg(binary()).args(["replay", "-f", "perfetto"]).arg(&recording).stdin(Stdio::null());
+    let output = python.output().or_fail("python3");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() == Some(2) && said.contains("stdout is a terminal"), "{said}");
 
     let mut flows: BTreeMap<&str, Vec<&Slice>> = BTreeMap::new();
     for slice in &trace.slices {
@@ -325,7 +333,8 @@ fn the_stock_script_shows_a_run(kind: Kind) {
     let script = stock("timeline.pi").display().to_string();
     let to = file.display().to_string();
     let pid = engine.pid().to_string();
-    let running = Profinfer::start_attached([&script, "-P", "phase=decode", "--pid", &pid, "-o", &to].map(String::from));
+    let running =
+        Profinfer::start_attached([&script, "-P", "phase=decode", "--pid", &pid, "-o", &to].map(String::from));
     assert!(!file.exists(), "a trace gets its name when it is whole");
     engine.generate(TOKENS);
     let report = running.interrupt();

@@ -7,8 +7,8 @@ use profinfer_compiler::plan::{Each, Plan};
 
 use super::args::{Color, Format};
 use super::destination::{Destination, DestinationError};
-use super::{exit, fail, say};
 use super::script::{stderr_color, wants_color};
+use super::{exit, fail, say};
 use crate::record::{Level, Record};
 use crate::session::run::Sink;
 use crate::view::escape::escape;
@@ -91,7 +91,8 @@ impl Sink for Output {
             match record {
                 Record::Table(_) | Record::Print(_) => beside.record(record, &mut text)?,
                 Record::End(_) => {
-                    let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
+                    let options =
+                        Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
                     text.extend(view::aside(record, options).into_bytes());
                 }
                 _ => {}

@@ -62,7 +62,8 @@ impl Csv {
             track(&slice.track),
             field(&print::text(&slice.label)),
         ];
-        let cells = details.iter().map(|(_, value, quantity)| cell(value, *quantity)).collect::<io::Result<Vec<_>>>()?;
+        let cells =
+            details.iter().map(|(_, value, quantity)| cell(value, *quantity)).collect::<io::Result<Vec<_>>>()?;
         text.push_str(&record(first.into_iter().chain(cells)));
         Ok(text)
     }

@@ -140,7 +140,8 @@ fn slice_fields<M: SerializeMap>(slice: &Slice, map: &mut M) -> Result<(), M::Er
             begin_ns: i64,
             dur_ns: i64,
         }
-        let parts = slice.parts.iter().map(|p| Piece { label: &p.label, begin_ns: p.begin_ns, dur_ns: p.end_ns - p.begin_ns });
+        let parts =
+            slice.parts.iter().map(|p| Piece { label: &p.label, begin_ns: p.begin_ns, dur_ns: p.end_ns - p.begin_ns });
         map.serialize_entry("parts", &parts.collect::<Vec<_>>())?;
     }
     Ok(())

@@ -57,8 +57,7 @@ impl Chrome {
             began_ns: u64,
             began_unix_ns: u64,
         }
-        let other =
-            Other { clock: "CLOCK_MONOTONIC", began_ns: begin.monotonic_ns, began_unix_ns: begin.unix_ns };
+        let other = Other { clock: "CLOCK_MONOTONIC", began_ns: begin.monotonic_ns, began_unix_ns: begin.unix_ns };
         out.extend(b"{\"displayTimeUnit\":\"ns\",\"otherData\":");
         out.extend(to_json(&other)?);
         out.extend(b",\"traceEvents\":[");
@@ -122,9 +121,7 @@ impl Format for Chrome {
         };
         self.tracks.insert(track, Place { pid, tid, name });
         match told {
-            Some((what, name)) => {
-                self.put(&Event { told: Some(&name), ..Event::of("M", pid, tid, 0, what) }, out)
-            }
+            Some((what, name)) => self.put(&Event { told: Some(&name), ..Event::of("M", pid, tid, 0, what) }, out),
             None => Ok(()),
         }
     }

@@ -121,11 +121,7 @@ impl Perfetto {
     }
 
     fn end_slice(&mut self, track: usize, ns: i64, out: &mut Vec<u8>) -> io::Result<()> {
-        let event = TrackEvent {
-            r#type: Some(SLICE_END),
-            track_uuid: Some(self.uuid(track)),
-            ..TrackEvent::default()
-        };
+        let event = TrackEvent { r#type: Some(SLICE_END), track_uuid: Some(self.uuid(track)), ..TrackEvent::default() };
         self.event(ns, event, out)
     }
 }
