@@ -284,3 +284,30 @@ fn texts_of_the_target_are_harmless() {
     assert!(out.contains(r#""name":"a\"\n\u202eb""#) && !out.contains('\x1b'), "{out}");
     assert_eq!(nested(&records)[0].0, "a\"\n\u{202e}b");
 }
+
+#[test]
+fn formats_of_lines_have_them_too() {
+    let out = |format| String::from_utf8(written(format, &records()[..5])).unwrap();
+    let json = out(Format::Json);
+    let lines: Vec<&str> = json.lines().collect();
+    assert_eq!(lines.len(), 4, "{json}");
+    assert_eq!(
+        lines[0],
+        r#"{"type":"slice","v":1,"name":"slice","point":"ggml_work","at_ns":2000,"begin_ns":1001,"dur_ns":999,"pid":7,"tid":9,"track":null,"label":"MUL_MAT","details":{"layer":3,"src1":null,"name":"ffn_up-3"},"parts":[{"label":"busy","begin_ns":1001,"dur_ns":400},{"label":"wait","begin_ns":1401,"dur_ns":599}]}"#
+    );
+    assert_eq!(
+        lines[3],
+        r#"{"type":"gauge","v":1,"name":"gauge","point":"ggml_graph","at_ns":3500,"pid":7,"track":null,"label":"moved","value":4096}"#
+    );
+    assert_eq!(
+        out(Format::Csv),
+        "table,at_ns,begin_ns,dur_ns,pid,tid,track,label,layer,src1,name\n\
+         slice,2000,1001,999,7,9,,MUL_MAT,3,,ffn_up-3\n\
+         slice,3000,1000,2000,7,8,,MUL_MAT,3,,ffn_up-3\n\n\
+         table,at_ns,begin_ns,dur_ns,pid,tid,track,label\n\
+         slice,3500,900,2600,7,8,graphs on CPU,CPU\n\n\
+         table,at_ns,pid,track,label,value\n\
+         gauge,3500,7,,moved,4096\n"
+    );
+    assert_eq!(out(Format::Table), "", "for people they are counted at the end");
+}
