@@ -179,6 +179,19 @@ fn wrong_usage_is_not_a_wrong_script() {
 }
 
 #[test]
+fn a_timeline_needs_something_to_show() {
+    for format in ["perfetto", "trace"] {
+        Profinfer::run(["-e", "on ggml_op < count() >", "--pid", "1", "-f", format])
+            .failed(2, &[format, "shows slices and gauges", "timeline.pi"]);
+    }
+    let (folder, path) = script("on ggml_op < print(\"{op}\") >");
+    let to = folder.path().join("x.pftrace");
+    Profinfer::run([path.as_os_str(), "--pid".as_ref(), "1".as_ref(), "-o".as_ref(), to.as_os_str()])
+        .failed(2, &["perfetto"]);
+    assert!(!to.exists());
+}
+
+#[test]
 fn a_plan_needs_no_process() {
     let output = with_script("plan", RIGHT);
     printed(&output, &["ggml_op", "ops", "name"]);

@@ -253,6 +253,14 @@ fn arrows_lead_from_a_micro_batch_to_its_operators(kind: Kind) {
     assert!(fs::read(&live).or_fail("live") == fs::read(&again).or_fail("replayed"), "they differ");
     let trace = Trace::read(&lab, &trace_of(&lab, &recording, "run.pftrace"));
 
+    // It is nothing for a terminal.
+    let spawn = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let mut python = Command::new(lab.cache().python());
+    python.args(["-c", spawn]).arg(binary()).args(["replay", "-f", "perfetto"]).arg(&recording).stdin(Stdio::null());
+    let output = python.output().or_fail("python3");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.code() == Some(2) && said.contains("stdout is a terminal"), "{said}");
+
     let mut flows: BTreeMap<&str, Vec<&Slice>> = BTreeMap::new();
     for slice in &trace.slices {
         let number = match slice.category.as_str() {

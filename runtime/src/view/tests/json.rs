@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::record::AtEvents;
+use crate::record::{AtEvents, What};
 
 fn lines(records: &[Record]) -> Vec<Json> {
     let out = shown(Format::Json, Options::default(), records);
@@ -30,11 +30,11 @@ pub(super) fn example() -> Vec<Record> {
 
 /// An end after events were printed.
 fn example_end() -> End {
-    let of = |name: &str, printed, done, lost| {
+    let of = |name: &str, what, done, lost| {
         let (name, point) = (name.to_owned(), "ggml_op".to_owned());
-        AtEvents { name, point, printed, done, lost }
+        AtEvents { name, point, what, done, lost }
     };
-    End { at_events: vec![of("print", true, 1, 1234)], ..silent_end() }
+    End { at_events: vec![of("print", What::Printed, 1, 1234)], ..silent_end() }
 }
 
 /// The code blocks of the documentation in a language.

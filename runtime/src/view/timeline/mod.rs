@@ -83,7 +83,9 @@ impl<F: Format> Renderer for Timeline<F> {
                     self.write_held(&mut bytes)?;
                 }
                 self.held.push(slice.clone());
-                self.held.extend(slice.parts.iter().map(|piece| part(slice, piece)));
+                // What took no time would lie behind the slice as well as in it.
+                let parts = slice.parts.iter().filter(|piece| piece.begin_ns < piece.end_ns);
+                self.held.extend(parts.map(|piece| part(slice, piece)));
             }
             Record::Gauge(gauge) => {
                 self.write_held(&mut bytes)?;

@@ -84,7 +84,24 @@ fn records() -> Vec<Record> {
 fn chrome_s_format() {
     let out = String::from_utf8(written(Format::Chrome, &records())).unwrap();
     let _is_json: serde_json::Value = serde_json::from_str(&out).unwrap();
-    assert_snapshot!(out, @r#""#);
+    assert_snapshot!(out, @r#"
+    {"displayTimeUnit":"ns","otherData":{"clock":"CLOCK_MONOTONIC","began_ns":1000000,"began_unix_ns":1700000000000000000},"traceEvents":[
+    {"ph":"M","name":"process_name","pid":7,"tid":7,"args":{"name":"llama-server"}},
+    {"ph":"M","name":"thread_name","pid":7,"tid":9,"args":{"name":"worker"}},
+    {"ph":"X","name":"MUL_MAT","cat":"ggml_work","pid":7,"tid":9,"ts":1.001,"dur":0.999,"args":{"layer":3,"src1":null,"name":"ffn_up-3"}},
+    {"ph":"X","name":"busy","cat":"ggml_work","pid":7,"tid":9,"ts":1.001,"dur":0.4},
+    {"ph":"X","name":"wait","cat":"ggml_work","pid":7,"tid":9,"ts":1.401,"dur":0.599},
+    {"ph":"M","name":"thread_name","pid":7,"tid":8,"args":{"name":"worker"}},
+    {"ph":"X","name":"MUL_MAT","cat":"ggml_work","pid":7,"tid":8,"ts":1.0,"dur":2.0,"args":{"layer":3,"src1":null,"name":"ffn_up-3"}},
+    {"ph":"X","name":"busy","cat":"ggml_work","pid":7,"tid":8,"ts":1.0,"dur":2.0},
+    {"ph":"M","name":"thread_name","pid":7,"tid":1073741827,"args":{"name":"graphs on CPU"}},
+    {"ph":"X","name":"CPU","cat":"ggml_graph","pid":7,"tid":1073741827,"ts":0.9,"dur":2.6},
+    {"ph":"s","name":"within","cat":"within","pid":7,"tid":1073741827,"ts":0.9,"id":"0xabc","bp":"e"},
+    {"ph":"t","name":"within","cat":"within","pid":7,"tid":8,"ts":1.0,"id":"0xabc","bp":"e"},
+    {"ph":"f","name":"within","cat":"within","pid":7,"tid":9,"ts":1.001,"id":"0xabc","bp":"e"},
+    {"ph":"C","name":"moved","pid":7,"tid":7,"ts":3.5,"args":{"value":4096}}
+    ]}
+    "#);
 }
 
 fn packets(bytes: &[u8]) -> Vec<TracePacket> {
@@ -147,7 +164,28 @@ fn lines(packets: &[TracePacket]) -> String {
 
 #[test]
 fn perfetto_s_format() {
-    assert_snapshot!(lines(&packets(&written(Format::Perfetto, &records()))), @r#""#);
+    assert_snapshot!(lines(&packets(&written(Format::Perfetto, &records()))), @r#"
+    clocks [Clock { clock_id: (3), timestamp: (1000000) }, Clock { clock_id: (1), timestamp: (1700000000000000000) }] primary 3
+    track 0 None (ProcessDescriptor { pid: (7), process_name: ("llama-server") }) None None
+    track 1 under 0 None None (ThreadDescriptor { pid: (7), tid: (9), thread_name: ("worker") }) None
+    flags 1: TracePacketDefaults { timestamp_clock_id: (3) }
+    1001001 begin on 1 name 2 of 1, flows [abc], 3 is (3)None, 5 is None(4); 1 "ggml_work"; 2 "MUL_MAT"; 3 "layer"; 5 "name"; 4 "ffn_up-3"
+    1001001 begin on 1 name 6 of 1, flows []; 6 "busy"
+    1001401 end on 1
+    1001401 begin on 1 name 7 of 1, flows []; 7 "wait"
+    1002000 end on 1
+    1002000 end on 1
+    track 2 under 0 None None (ThreadDescriptor { pid: (7), tid: (8), thread_name: ("worker") }) None
+    1001000 begin on 2 name 2 of 1, flows [abc], 3 is (3)None, 5 is None(4)
+    1001000 begin on 2 name 6 of 1, flows []
+    1003000 end on 2
+    1003000 end on 2
+    track 3 under 0 ("graphs on CPU") None None None
+    1000900 begin on 3 name 9 of 8, flows [abc]; 8 "ggml_graph"; 9 "CPU"
+    1003500 end on 3
+    track 4 under 0 ("moved") None None (CounterDescriptor { unit: (3), unit_name: None })
+    1003500 value on 4 4096
+    "#);
 }
 
 /// Names of all tracks, and for each slice its label, track and time, as Perfetto puts them together.
@@ -191,7 +229,7 @@ fn nested(records: &[Record]) -> Vec<(String, String, u64, u64)> {
 fn what_overlaps_lies_on_a_further_track() {
     let on = |label: &str, times| Slice { track: text("steps"), ..slice("llama_ubatch", label, 8, times) };
     let other = |label: &str, tid, times| slice("off_cpu", label, tid, times);
-    let records: Vec<Record> = [
+    let slices = [
         on("a", (100, 200)),
         on("b", (150, 250)),
         on("c", (190, 260)),
@@ -200,11 +238,9 @@ fn what_overlaps_lies_on_a_further_track() {
         other("x", 9, (100, 320)),
         other("y", 9, (310, 330)),
         other("longer", 9, (310, 340)),
-    ]
-    .into_iter()
-    .map(Record::Slice);
+    ];
     let mut all: Vec<Record> = vec![begin()];
-    all.extend(records);
+    all.extend(slices.into_iter().map(Record::Slice));
     all.push(Record::End(End::default()));
     let mut found = nested(&all);
     found.sort();
@@ -247,4 +283,31 @@ fn texts_of_the_target_are_harmless() {
     let out = String::from_utf8(written(Format::Chrome, &records)).unwrap();
     assert!(out.contains(r#""name":"a\"\n\u202eb""#) && !out.contains('\x1b'), "{out}");
     assert_eq!(nested(&records)[0].0, "a\"\n\u{202e}b");
+}
+
+#[test]
+fn formats_of_lines_have_them_too() {
+    let out = |format| String::from_utf8(written(format, &records()[..5])).unwrap();
+    let json = out(Format::Json);
+    let lines: Vec<&str> = json.lines().collect();
+    assert_eq!(lines.len(), 4, "{json}");
+    assert_eq!(
+        lines[0],
+        r#"{"type":"slice","v":1,"name":"slice","point":"ggml_work","at_ns":2000,"begin_ns":1001,"dur_ns":999,"pid":7,"tid":9,"track":null,"label":"MUL_MAT","details":{"layer":3,"src1":null,"name":"ffn_up-3"},"parts":[{"label":"busy","begin_ns":1001,"dur_ns":400},{"label":"wait","begin_ns":1401,"dur_ns":599}]}"#
+    );
+    assert_eq!(
+        lines[3],
+        r#"{"type":"gauge","v":1,"name":"gauge","point":"ggml_graph","at_ns":3500,"pid":7,"track":null,"label":"moved","value":4096}"#
+    );
+    assert_eq!(
+        out(Format::Csv),
+        "table,at_ns,begin_ns,dur_ns,pid,tid,track,label,layer,src1,name\n\
+         slice,2000,1001,999,7,9,,MUL_MAT,3,,ffn_up-3\n\
+         slice,3000,1000,2000,7,8,,MUL_MAT,3,,ffn_up-3\n\n\
+         table,at_ns,begin_ns,dur_ns,pid,tid,track,label\n\
+         slice,3500,900,2600,7,8,graphs on CPU,CPU\n\n\
+         table,at_ns,pid,track,label,value\n\
+         gauge,3500,7,,moved,4096\n"
+    );
+    assert_eq!(out(Format::Table), "", "for people they are counted at the end");
 }
