@@ -193,7 +193,11 @@ fn warnings(recordings: &[[Recorded; 2]], lacks: &[String]) -> Vec<String> {
         }
         if !r.lost.is_empty() {
             let lost = r.lost.iter().map(|(cause, n)| format!("{cause} {n}")).collect::<Vec<_>>().join(", ");
-            all.push(format!("{}: something was lost when it was recorded ({lost}): times may be too short", r.name));
+            let rest = match r.shapes {
+                Some(_) => format!("{} of {} steps are left out, which may lack some of it", r.left_out, r.steps.len()),
+                None => "times may be too short".to_owned(),
+            };
+            all.push(format!("{}: something was lost when it was recorded ({lost}): {rest}", r.name));
         }
     }
     if !lacks.is_empty() {

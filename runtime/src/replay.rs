@@ -10,7 +10,7 @@ pub mod bind;
 pub mod interpret;
 pub mod tables;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

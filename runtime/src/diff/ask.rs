@@ -45,6 +45,8 @@ pub(super) struct Recorded {
     pub(super) damage: Option<String>,
     /// What was lost, by cause.
     pub(super) lost: BTreeMap<String, u64>,
+    /// Steps that were left out, since they may lack what was lost.
+    pub(super) left_out: usize,
     /// Steps in the order of their beginning.
     pub(super) steps: Vec<Step>,
     /// What operators are compared by.
@@ -64,6 +66,8 @@ pub(super) struct Step {
     pub(super) tokens: Option<i64>,
     /// The position of its first token; none if that was not recorded.
     pub(super) pos: Option<i64>,
+    /// As far as is known, nothing of it was lost.
+    pub(super) is_whole: bool,
 }
 
 /// Operators of steps, put together by keys.
@@ -329,11 +333,30 @@ impl Recorded {
             };
             places.insert(instant, i);
             let dur = row.cells.first().and_then(real).unwrap_or(0.0);
-            self.steps.push(Step { phase, dur, pos: number(pos), tokens: number(tokens) });
+            self.steps.push(Step { phase, dur, pos: number(pos), tokens: number(tokens), is_whole: true });
         }
         let group = |name: &str| tables.named(name).map(|table| Group::of(table, &places));
         self.groups = asked.groups.iter().filter_map(|name| group(name)).collect();
         self.shapes = asked.has_shapes.then(|| group(SHAPES)).flatten();
+        if !self.lost.is_empty() {
+            self.leave_out();
+        }
+    }
+
+    /// Where something was lost, steps with fewer operators than others of their phase may lack some.
+    fn leave_out(&mut self) {
+        let Some(shapes) = &self.shapes else { return };
+        let count = |i: usize| shapes.rows.values().filter_map(|row| row.of.get(&i)).map(|(_, n)| *n).sum::<f64>();
+        let counts: Vec<f64> = (0..self.steps.len()).map(count).collect();
+        let mut most: HashMap<String, f64> = HashMap::new();
+        for (step, n) in self.steps.iter().zip(&counts) {
+            let most = most.entry(step.phase.clone()).or_default();
+            *most = most.max(*n);
+        }
+        for (step, n) in self.steps.iter_mut().zip(&counts) {
+            step.is_whole = most.get(&step.phase).is_none_or(|most| n >= most);
+        }
+        self.left_out = self.steps.iter().filter(|s| !s.is_whole).count();
     }
 }
 

@@ -5,7 +5,7 @@
 //! these ratios differ from each other tells how sure their middle is (the method of batch means).
 //!
 //! That alone would be too sure of itself: a recording is one visit to a machine in one mood, and the mood may be another one at the
-//! next visit. What batches differ by more than the difference of their own halves explains is mood. It does not get less with the number of batches,
+//! next visit. What differs from one batch to the next averages out. What lasts longer is mood: it does not get less with the number of batches,
 //! only with that of recordings.
 
 use std::ops::Range;
@@ -18,8 +18,6 @@ const MOST_BATCHES: usize = 20;
 const FEWEST_BATCHES: usize = 6;
 /// Steps of a batch, at least.
 const SMALLEST_BATCH: usize = 5;
-/// How many times as much as their halves explain batches may differ by chance.
-const CHANCE: f64 = 1.3;
 /// Steps without which nothing can be said.
 pub(super) const FEWEST_STEPS: usize = FEWEST_BATCHES * SMALLEST_BATCH;
 
@@ -88,23 +86,18 @@ impl Effect {
     pub(super) fn of(middle: Middle, a: &[f64], b: &[f64], batches: &Batches) -> Option<Self> {
         let (before, after) = (middle.of(a), middle.of(b));
         let estimate = (after / before).ln();
-        let ratio = |range: Range<usize>| Some((middle.of(b.get(range.clone())?) / middle.of(a.get(range)?)).ln());
-        let (mut ratios, mut halves) = (Vec::with_capacity(batches.batches.len()), 0.0);
-        for batch in &batches.batches {
-            let between = batch.start.midpoint(batch.end);
-            ratios.push(ratio(batch.clone())?);
-            halves += (ratio(batch.start..between)? - ratio(between..batch.end)?).powi(2);
-        }
+        let ratio =
+            |range: &Range<usize>| Some((middle.of(b.get(range.clone())?) / middle.of(a.get(range.clone())?)).ln());
+        let ratios: Vec<f64> = batches.batches.iter().map(ratio).collect::<Option<_>>()?;
         let n = ratios.len() as f64;
         let mean = ratios.iter().sum::<f64>() / n;
         let spread = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        if !(estimate + spread + halves).is_finite() {
+        if !(estimate + spread).is_finite() {
             return None;
         }
-        // What is left of the noise in a batch, by what its halves differ: half the variance of a half. Both are estimates, so a
-        // little more is none yet.
-        let noise = halves / n / 4.0;
-        let mood = (spread - CHANCE * noise).max(0.0) / batches.recordings as f64;
+        // What neighbours differ by is gone again a batch later.
+        let passing = ratios.windows(2).map(|w| (w[1] - w[0]).powi(2)).sum::<f64>() / 2.0 / (n - 1.0);
+        let mood = (spread - passing).max(0.0) / batches.recordings as f64;
         Some(Self { before, after, estimate, variance: mood + spread / n, mood, freedom: ratios.len() - 1 })
     }
 

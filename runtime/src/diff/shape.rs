@@ -53,7 +53,7 @@ pub(super) fn differences(recordings: &[[Recorded; 2]], phases: &[String]) -> Ve
 /// How often there is such an operator in most steps of a phase; none if there is none.
 fn usual_count(recorded: &Recorded, key: &str, phase: &str) -> Option<u64> {
     let row = recorded.shapes.as_ref()?.rows.get(key)?;
-    let steps = recorded.steps.iter().enumerate().filter(|(_, s)| s.phase == phase);
+    let steps = recorded.steps.iter().enumerate().filter(|(_, s)| s.phase == phase && s.is_whole);
     let counts: Vec<f64> = steps.map(|(i, _)| row.of.get(&i).map_or(0.0, |(_, n)| *n)).collect();
     let usual = median(&counts);
     (usual > 0.0).then_some(usual as u64)

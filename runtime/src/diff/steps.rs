@@ -42,7 +42,7 @@ impl Pairs {
     /// Puts together the steps of a phase.
     pub(super) fn of(phase: &str, recordings: &[[Recorded; 2]]) -> Self {
         let of = |r: &Recorded| -> Vec<usize> {
-            r.steps.iter().enumerate().filter(|(_, s)| s.phase == phase).map(|(i, _)| i).collect()
+            r.steps.iter().enumerate().filter(|(_, s)| s.phase == phase && s.is_whole).map(|(i, _)| i).collect()
         };
         let sides: Vec<[Vec<usize>; 2]> = recordings.iter().map(|[a, b]| [of(a), of(b)]).collect();
         let count = |side: usize| sides.iter().map(|s| s[side].len()).sum();
@@ -138,6 +138,7 @@ mod tests {
             dur: *pos as f64,
             tokens: Some(*tokens),
             pos: Some(*pos),
+            is_whole: true,
         };
         Recorded { steps: steps.iter().map(step).collect(), ..Recorded::default() }
     }

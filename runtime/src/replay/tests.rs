@@ -16,7 +16,7 @@ use crate::recording::block::{BlockWriter, Kind};
 use crate::recording::events::{Encoder, Raw};
 use crate::script::Script;
 
-const START: u64 = 1_000_000_000_000;
+pub(crate) const START: u64 = 1_000_000_000_000;
 const MS: u64 = 1_000_000;
 
 fn description() -> Description {
@@ -28,7 +28,7 @@ fn compiled(text: &str) -> Compiled {
 }
 
 /// A field of an event.
-enum Is<'t> {
+pub(crate) enum Is<'t> {
     Number(i64),
     Word(&'t str),
     Text(&'t str),
@@ -36,10 +36,15 @@ enum Is<'t> {
 }
 
 /// An event: how many ms after the beginning it ended, and those of its fields that matter.
-type Made<'t> = (&'t str, u64, Vec<(&'t str, Is<'t>)>);
+pub(crate) type Made<'t> = (&'t str, u64, Vec<(&'t str, Is<'t>)>);
 
 /// A recording of a script with these events.
 fn recorded(text: &str, events: &[Made<'_>], ended_ms: u64) -> Recording {
+    Recording::new(Box::new(Cursor::new(recorded_bytes(text, events, ended_ms))), "it").unwrap()
+}
+
+/// The file of such a recording.
+pub(crate) fn recorded_bytes(text: &str, events: &[Made<'_>], ended_ms: u64) -> Vec<u8> {
     let made = recording(&compiled(text));
     let facts = nominal::facts(&made.plan, Arch::host());
     let head = Head { streams: made.streams.iter().map(Into::into).collect(), ..Head::default() };
@@ -71,7 +76,7 @@ fn recorded(text: &str, events: &[Made<'_>], ended_ms: u64) -> Recording {
     out.block(Kind::Events, &Encoder::new(&head.streams).block(raw)).unwrap();
     let (stopped_ns, wall_ns) = (ended_ms * MS, ended_ms * MS);
     out.block(Kind::End, &Ended { stopped_ns, wall_ns, ..Ended::default() }.put()).unwrap();
-    Recording::new(Box::new(Cursor::new(out.into_inner())), "it").unwrap()
+    out.into_inner()
 }
 
 #[derive(Default)]
