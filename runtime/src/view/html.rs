@@ -80,7 +80,7 @@ fn page(table: &Table) -> String {
 
 /// Text as HTML shows it: no character of it is markup, in an attribute in double quotes neither. What the target says
 /// comes here through `escape`, so that none is hidden either.
-fn markup(escaped: &str) -> String {
+pub(super) fn markup(escaped: &str) -> String {
     let mut safe = String::with_capacity(escaped.len());
     for c in escaped.chars() {
         match c {
@@ -110,7 +110,7 @@ fn rows(page: &mut String, table: &Table) {
         page.push_str("<p class=\"faint\">no events</p>\n");
         return;
     }
-    let is_number = |q: Quantity| !matches!(q, Quantity::Text | Quantity::Bool);
+    let is_number = |q: Quantity| !matches!(q, Quantity::Text | Quantity::Stack | Quantity::Bool);
     let class = |q: Quantity| if is_number(q) { " class=\"n\"" } else { "" };
     let shown: Vec<usize> = (0..table.columns.len()).filter(|c| !is_histogram(&table.columns[*c])).collect();
     page.push_str("<table class=\"rows\">\n<thead><tr>");

@@ -8,6 +8,8 @@
 //! | `plain` | the format for people: which of the following files draws a record |
 //! | `table`, `hist`, `footer` | rows and columns, histograms, the end of a run |
 //! | `heat`, `heatmap` | a table as a picture: what stands where; as coloured or shaded characters |
+//! | `stacks`, `flame` | a table as stacks of frames; as indented lines with bars |
+//! | `flame_svg`, `folded`, `pprof` | the same as a picture, as lines for tools, as a profile |
 //! | `text` | rows as paragraphs |
 //! | `print` | an event by itself |
 //! | `live` | the same, drawn in place on a terminal |
@@ -19,6 +21,9 @@
 mod csv;
 mod curve;
 pub(crate) mod escape;
+mod flame;
+mod flame_svg;
+mod folded;
 mod footer;
 mod heat;
 mod heatmap;
@@ -29,7 +34,9 @@ mod line;
 mod live;
 mod names;
 mod plain;
+mod pprof;
 mod print;
+mod stacks;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -52,6 +59,12 @@ pub enum Format {
     Csv,
     /// A page for each table; nothing else has a place in it.
     Html,
+    /// A flame graph as a picture for each table; nothing else has a place in it, as in the two that follow.
+    Flame,
+    /// Collapsed stacks.
+    Folded,
+    /// A profile as pprof reads it.
+    Pprof,
 }
 
 /// How the format for people is drawn; the formats for programs take no notice of it.
@@ -100,6 +113,9 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Json => Box::new(json::Json),
         Format::Csv => Box::new(csv::Csv::default()),
         Format::Html => Box::new(html::Html),
+        Format::Flame => Box::new(flame_svg::FlameSvg),
+        Format::Folded => Box::new(folded::Folded),
+        Format::Pprof => Box::new(pprof::Pprof),
     }
 }
 
