@@ -104,6 +104,13 @@ struct Entry {
     total: u64,
 }
 
+impl Entry {
+    fn of(node: &Node, depth: usize) -> Self {
+        let label = if node.names.is_empty() { "all".to_owned() } else { node.names.join(INTO) };
+        Self { depth, label, style: Style::Key, total: node.total }
+    }
+}
+
 /// Frames that are drawn, in order.
 struct Picked {
     entries: Vec<Entry>,
@@ -135,14 +142,17 @@ impl Picked {
         if node.total == self.least {
             self.ties -= 1;
         }
-        let label = if node.names.is_empty() { "all".to_owned() } else { node.names.join(INTO) };
-        self.entries.push(Entry { depth, label, style: Style::Key, total: node.total });
+        self.entries.push(Entry::of(node, depth));
         let shown = node.inner.iter().take_while(|inner| self.put(inner, depth + 1)).count();
-        let rest = &node.inner[shown..];
-        if shown > 0 && !rest.is_empty() {
-            let total = rest.iter().map(|node| node.total).sum();
-            let label = format!("… {} more", value::grouped(rest.len() as i128));
-            self.entries.push(Entry { depth: depth + 1, label, style: Style::Dim, total });
+        match &node.inner[shown..] {
+            rest if shown == 0 || rest.is_empty() => {}
+            // It takes no more room than to say that there is one.
+            [one] => self.entries.push(Entry::of(one, depth + 1)),
+            rest => {
+                let total = rest.iter().map(|node| node.total).sum();
+                let label = format!("… {} more", value::grouped(rest.len() as i128));
+                self.entries.push(Entry { depth: depth + 1, label, style: Style::Dim, total });
+            }
         }
         true
     }
