@@ -64,24 +64,96 @@ fn wide(table: &Table, width: usize, color: bool) -> String {
 
 #[test]
 fn frames_lie_in_frames() {
-    assert_snapshot!(drawn(token(2)), @"");
+    assert_snapshot!(drawn(token(2)), @r#"
+    flame  at 1.00 s
+    phase › part › layer › op  sum(dur)   share
+    decode                      92.9 ms   100 % ████████████████████████
+      head › MUL_MAT            48.0 ms  51.7 % ████████████▍
+      ffn                       24.7 ms  26.6 % ██████▍
+        layer=1 › MUL_MAT       12.3 ms  13.3 % ███▎
+        layer=0 › MUL_MAT       12.3 ms  13.3 % ███▎
+      attention                 15.8 ms  17.0 % ████▏
+        layer=1                 7.90 ms  8.50 % ██
+          MUL_MAT               7.00 ms  7.54 % █▊
+          ROPE                   900 µs  0.97 % ▎
+        layer=0                 7.90 ms  8.50 % ██
+          MUL_MAT               7.00 ms  7.54 % █▊
+          ROPE                   900 µs  0.97 % ▎
+      (not in an operator)      4.32 ms  4.65 % █▏
+      norm                      80.0 µs  0.09 % ▏
+    14 of 16 frames; a file has them all: to "NAME.svg"
+    "#);
 }
 
 #[test]
 fn the_widest_are_drawn_and_the_rest_is_counted() {
     let text = drawn(token(30));
     assert!(text.lines().count() < 50, "{text}");
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+    flame  at 1.00 s
+    phase › part › layer › op  sum(dur)   share
+    decode                       661 ms   100 % ████████████████████████
+      ffn                        370 ms  56.0 % █████████████▌
+        layer=29 › MUL_MAT      12.3 ms  1.87 % ▌
+        layer=28 › MUL_MAT      12.3 ms  1.87 % ▌
+        layer=27 › MUL_MAT      12.3 ms  1.87 % ▌
+        layer=26 › MUL_MAT      12.3 ms  1.87 % ▌
+        layer=25 › MUL_MAT      12.3 ms  1.87 % ▌
+        layer=24 › MUL_MAT      12.3 ms  1.87 % ▌
+        … 24 more                296 ms  44.8 % ██████████▊
+      attention                  237 ms  35.9 % ████████▋
+        layer=29                7.90 ms  1.20 % ▎
+          MUL_MAT               7.00 ms  1.06 % ▎
+          ROPE                   900 µs  0.14 % ▏
+        layer=28                7.90 ms  1.20 % ▎
+          MUL_MAT               7.00 ms  1.06 % ▎
+          ROPE                   900 µs  0.14 % ▏
+        layer=27                7.90 ms  1.20 % ▎
+          MUL_MAT               7.00 ms  1.06 % ▎
+          ROPE                   900 µs  0.14 % ▏
+        layer=26                7.90 ms  1.20 % ▎
+          MUL_MAT               7.00 ms  1.06 % ▎
+          ROPE                   900 µs  0.14 % ▏
+        layer=25                7.90 ms  1.20 % ▎
+          MUL_MAT               7.00 ms  1.06 % ▎
+          ROPE                   900 µs  0.14 % ▏
+        layer=24                7.90 ms  1.20 % ▎
+          MUL_MAT               7.00 ms  1.06 % ▎
+          ROPE                   900 µs  0.14 % ▏
+        … 24 more                190 ms  28.7 % ██████▉
+      head › MUL_MAT            48.0 ms  7.26 % █▊
+      (not in an operator)      4.32 ms  0.65 % ▏
+      norm                      1.20 ms  0.18 % ▏
+    30 of 156 frames; a file has them all: to "NAME.svg"
+    "#);
 }
 
 #[test]
 fn calls_are_frames() {
-    assert_snapshot!(drawn(samples()), @"");
+    assert_snapshot!(drawn(samples()), @r#"
+    flame  at 1.00 s
+    thread › stack(user)                     count()   share
+    all                                          141   100 % ███████████████████████
+      python3 › _start › main                     99  70.2 % ████████████████▏
+        outer                                     95  67.4 % ███████████████▌
+          innermost                               90  63.8 % ██████████████▋
+        operator new(unsigned long)                4  2.84 % ▋
+      worker › clone3 › start_thread › work       42  29.8 % ██████▉
+    "#);
 }
 
 #[test]
 fn colours_are_those_of_tables() {
-    assert_snapshot!(wide(&samples(), 60, true), @"");
+    assert_snapshot!(wide(&samples(), 60, true), @r#"
+    ␛[1mflame␛[0m  ␛[2mat 1.00 s␛[0m
+    ␛[1mthread › stack(user)␛[0m                   ␛[1mcount()␛[0m   ␛[1mshare␛[0m
+    ␛[36mall␛[0m                                        141   100 ␛[2m%␛[0m ␛[2m█████␛[0m
+      ␛[36mpython3 › _start › main␛[0m                   99  70.2 ␛[2m%␛[0m ␛[2m███▌␛[0m
+        ␛[36mouter␛[0m                                   95  67.4 ␛[2m%␛[0m ␛[2m███▍␛[0m
+          ␛[36minnermost␛[0m                             90  63.8 ␛[2m%␛[0m ␛[2m███▎␛[0m
+        ␛[36moperator new(unsigned long)␛[0m              4  2.84 ␛[2m%␛[0m ␛[2m▏␛[0m
+      ␛[36mworker › clone3 ›…art_thread › work␛[0m       42  29.8 ␛[2m%␛[0m ␛[2m█▌␛[0m
+    "#);
 }
 
 #[test]
@@ -116,12 +188,28 @@ fn what_is_not_drawn_is_told() {
     table.columns.push(column("max(dur)", Quantity::Duration));
     table.cut = 7;
     table.dropped.insert("table_full".to_owned(), 3);
-    assert_snapshot!(drawn(table.clone()), @"");
-    assert_snapshot!(lines(&table), @"");
+    assert_snapshot!(drawn(table.clone()), @r#"
+    flame  at 1.00 s
+    op   n   share
+    all  7   100 % ████████████████████████
+    a    5  71.4 % █████████████████▏
+    -    2  28.6 % ██████▉
+    2 rows below zero are left out
+    not shown: max(dur)
+    … 7 more rows
+    dropped: table_full 3
+    "#);
+    assert_snapshot!(lines(&table), @r#"
+    - 2
+    a 5
+    "#);
     let svg = String::from_utf8(bytes(Format::Flame, &table)).unwrap();
     let told = "n 7 by op, at 1.00 s; 2 rows below zero are left out; … 7 more rows; dropped: table_full 3";
     assert!(svg.contains(told), "{svg}");
-    assert_snapshot!(drawn(flame(&keys, ("n", Quantity::Number), vec![])), @"");
+    assert_snapshot!(drawn(flame(&keys, ("n", Quantity::Number), vec![])), @r#"
+    flame  at 1.00 s
+    no events
+    "#);
     assert_eq!(lines(&flame(&keys, ("n", Quantity::Number), vec![])), "");
 }
 
@@ -138,14 +226,38 @@ fn too_much_for_any_format_is_an_error_and_no_wrong_number() {
 
 #[test]
 fn lines_of_stacks() {
-    assert_snapshot!(lines(&token(2)), @"");
-    assert_snapshot!(lines(&samples()), @"");
+    assert_snapshot!(lines(&token(2)), @r#"
+    decode;(not in an operator) 4321000
+    decode;attention;layer=0;MUL_MAT 7000000
+    decode;attention;layer=0;ROPE 900000
+    decode;attention;layer=1;MUL_MAT 7000001
+    decode;attention;layer=1;ROPE 900001
+    decode;ffn;layer=0;MUL_MAT 12345000
+    decode;ffn;layer=1;MUL_MAT 12345001
+    decode;head;MUL_MAT 48000000
+    decode;norm;layer=0;ADD 40000
+    decode;norm;layer=1;ADD 40001
+    "#);
+    assert_snapshot!(lines(&samples()), @r#"
+    python3;_start;main;operator new(unsigned long) 4
+    python3;_start;main;outer 5
+    python3;_start;main;outer;innermost 90
+    worker;clone3;start_thread;work 42
+    "#);
 }
 
 #[test]
 fn no_name_is_more_than_a_frame() {
     let text = lines(&evil());
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+    "";layer=1 64
+    </text><script>alert('1')</script>;layer=1 16
+    \u{1b}[2J\u{a};layer=1 8
+    \u{23} no remark;layer=1 4
+    \u{ffff}\u{202e}"&;layer=1 32
+    a\u{3b}b;layer=1 1
+    x\u{20}12;layer=1 2
+    "#);
     for line in text.lines() {
         let (stack, _) = line.rsplit_once(' ').unwrap();
         assert_eq!(stack.split(';').count(), 2, "{line}");
@@ -183,7 +295,7 @@ fn a_picture_has_every_frame_once() {
     assert_eq!([width("all ("), width("decode ("), width("head (")], [total, total, 48_000_000]);
     assert_eq!(width("attention ("), 12 * 7_900_000 + 2 * (0..12).sum::<u64>());
     assert_eq!(width("layer=11 ("), 7_000_000 + 900_000 + 12_345_000 + 40_000 + 4 * 11);
-    assert!(svg.contains("<title>head (48,000 µs, 16.28%)</title>"), "{frames:#?}");
+    assert!(svg.contains("<title>head (48,000 µs, 16.23%)</title>"), "{frames:#?}");
     assert!(svg.contains("sum(dur) 296 ms by phase, part, layer, op, at 1.00 s"), "{svg}");
 }
 
