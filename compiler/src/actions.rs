@@ -2,10 +2,11 @@
 
 use profinfer_lang::ast::{self, GroupKind};
 use profinfer_lang::diagnostic::Diagnostic;
-use profinfer_lang::span::Spanned;
+use profinfer_lang::span::{Span, Spanned};
 
 use crate::clauses::{Clauses, without_blanks};
 use crate::faults::{HelpNear, consequence, mismatch, not_yet};
+use crate::flame;
 use crate::plan::{Action, OutColumn, Show, SortBy, View};
 use crate::resolve::Scope;
 use crate::typed::{Kind, Typed};
@@ -69,11 +70,13 @@ impl Clauses<'_> {
 
     fn show(&mut self, table: usize, options: &[ast::ShowOption]) -> Show {
         let mut show = Show { table, view: View::Table, top: None, sort: None, to: None };
+        let (mut said, mut file) = (None, None);
         for option in options {
             match option {
                 ast::ShowOption::As(word) => {
-                    let view = view(word).and_then(|view| self.suits(view, table, word));
-                    show.view = self.keep(view).unwrap_or_default();
+                    let view = view(word).and_then(|view| self.suits(view, table, word.span));
+                    said = Some(self.keep(view));
+                    show.view = said.flatten().unwrap_or_default();
                 }
                 ast::ShowOption::Top(e) => {
                     let top = self.top(e);
@@ -86,22 +89,39 @@ impl Clauses<'_> {
                 ast::ShowOption::To(path) => {
                     let to = self.file(table, path);
                     show.to = self.keep(to);
+                    file = Some(path);
                 }
             }
+        }
+        if let Some(path) = file.filter(|path| holds_a_flame(&path.node)) {
+            let view = match said {
+                None => self.suits(View::Flame, table, path.span),
+                // A fault of the view has been told.
+                Some(None) | Some(Some(View::Flame)) => Ok(View::Flame),
+                Some(Some(_)) => Err(Diagnostic::error("PI0327", format!("{:?} holds a flame graph", path.node))
+                    .at(path.span, "the end of the name says so")
+                    .help("leave the view away, or write `as flame`; .html .csv .json and .txt hold other views")),
+            };
+            show.view = self.keep(view).unwrap_or_default();
         }
         show
     }
 
     /// The view, if it can show the table.
-    fn suits(&self, view: View, table: usize, word: &ast::Ident) -> Result<View, Diagnostic> {
-        if view != View::Heatmap {
+    fn suits(&self, view: View, table: usize, at: Span) -> Result<View, Diagnostic> {
+        if !matches!(view, View::Heatmap | View::Flame) {
             return Ok(view);
         }
         let t = &self.tables[table];
         if self.broken.contains(&t.name) {
-            return Err(consequence(word.span));
+            return Err(consequence(at));
         }
-        let fault = |title: String, label: &str| Diagnostic::error("PI0328", title).at(word.span, label);
+        let fault = |title: String, label: &str| Diagnostic::error("PI0328", title).at(at, label);
+        if view == View::Flame {
+            let told =
+                |no: flame::NoFlame| fault(no.to_string(), no.label()).note(t.span, "counted here").help(no.help());
+            return flame::suits(t).map(|()| view).map_err(told);
+        }
         if t.keys.len() < 2 {
             let have = if t.keys.is_empty() { "no key" } else { "one key" };
             return Err(fault(format!("`{}` has {have}, and a heatmap takes two", t.name), "needs rows and columns")
@@ -171,14 +191,15 @@ fn view(word: &ast::Ident) -> Result<View, Diagnostic> {
         "json" => Ok(View::Json),
         "csv" => Ok(View::Csv),
         "heatmap" => Ok(View::Heatmap),
+        "flame" => Ok(View::Flame),
         "text" => Ok(View::Text),
-        v @ ("timeline" | "graph" | "flame") => Err(not_yet(&format!("the view `{v}`"), word.span)),
+        v @ ("timeline" | "graph") => Err(not_yet(&format!("the view `{v}`"), word.span)),
         v => Err(Diagnostic::error("PI0321", format!("no view is called `{v}`"))
             .at(word.span, "unknown view")
             .help_near(
                 v,
-                ["table", "hist", "heatmap", "json", "csv"].into_iter(),
-                "views: table hist heatmap json csv",
+                ["table", "hist", "heatmap", "flame", "text", "json", "csv"].into_iter(),
+                "views: table hist heatmap flame text json csv",
             )),
     }
 }
@@ -189,7 +210,12 @@ fn is_number(column: &OutColumn) -> bool {
 }
 
 /// The formats of `to`, by the ends of file names.
-const FORMATS: [&str; 5] = ["html", "csv", "json", "txt", "parquet"];
+const FORMATS: [&str; 5] = [".html", ".csv", ".json", ".txt", ".parquet"];
+/// Those of flame graphs.
+const FLAMES: [&str; 3] = [".svg", ".folded", ".pb.gz"];
+/// What is said of them.
+const KNOWN: &str =
+    "the end of the name is the format: .html .csv .json .txt .parquet, and of a flame graph .svg .folded .pb.gz";
 /// The longest name that file systems take, in bytes.
 const LONGEST_NAME: usize = 255;
 
@@ -213,9 +239,13 @@ fn wrong_with(path: &str) -> Option<(&'static str, &'static str)> {
         }
     }
     let name = path.rsplit('/').next().unwrap_or(path);
-    let format = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map(|(_, end)| end);
-    if format.is_none_or(|end| !FORMATS.contains(&end)) {
-        return Some(("is of no known format", "the end of the name is the format: .html .csv .json .txt .parquet"));
+    if !FORMATS.iter().chain(&FLAMES).any(|end| name.len() > end.len() && name.ends_with(end)) {
+        return Some(("is of no known format", KNOWN));
     }
     None
+}
+
+/// Whether the end of a file's name says that it is a flame graph.
+fn holds_a_flame(path: &str) -> bool {
+    FLAMES.iter().any(|end| path.ends_with(end))
 }

@@ -34,6 +34,7 @@ mod display;
 pub mod eval;
 mod events;
 mod faults;
+pub mod flame;
 mod fold;
 mod followed;
 mod joined;

@@ -693,7 +693,7 @@ pub enum Action {
 pub struct Show {
     /// Index in [`Plan::tables`].
     pub table: usize,
-    /// `table`, `hist`, `heatmap`, `json` or `csv`.
+    /// `table`, `hist`, `heatmap`, `flame`, `text`, `json` or `csv`.
     pub view: View,
     /// Rows at most.
     pub top: Option<u64>,
@@ -720,6 +720,7 @@ pub enum View {
     Table,
     Hist,
     Heatmap,
+    Flame,
     Text,
     Json,
     Csv,

@@ -102,6 +102,7 @@ impl Out {
                         View::Table => "table",
                         View::Hist => "hist",
                         View::Heatmap => "heatmap",
+                        View::Flame => "flame",
                         View::Text => "text",
                         View::Json => "json",
                         View::Csv => "csv",

@@ -121,7 +121,7 @@ codes! {
     PI0325 "fields of different moments",
     PI0326 "groups that do not go together",
     PI0327 "not a file to write to",
-    PI0328 "a table that is no heatmap",
+    PI0328 "a table that the view cannot draw",
     PI0329 "a text with braces cannot be read",
     PI0330 "what stands for each event is no part of a table",
     PI0340 "a slice of what has no duration",

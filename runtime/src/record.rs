@@ -86,6 +86,8 @@ pub enum Quantity {
     HitRates,
     /// Text or an enum's word.
     Text,
+    /// A call stack: names of functions, outermost first, with `;` between them.
+    Stack,
     /// `true` or `false`.
     Bool,
     /// A histogram over values of a quantity that is [`Quantity::Duration`] …
@@ -147,6 +149,8 @@ pub enum ViewKind {
     Hist,
     /// A picture: rows by the first key, columns by the second, coloured by the first column.
     Heatmap,
+    /// A flame graph: frames by the keys, outermost first, as wide as the first column.
+    Flame,
     /// A paragraph per row.
     Text,
     /// JSON lines, whatever the format of the run.

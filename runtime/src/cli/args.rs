@@ -25,10 +25,12 @@ Examples:
   profinfer -e 'on llama_ubatch < count(), avg(dur) by phase into t >
                 every 1s < show t; clear t >' --pid 4711
       every second anew
+  profinfer flame.pi --pid 4711 -d 10s -o run.flame.svg
+      a flame graph for a browser (.folded: collapsed stacks, .pb.gz: for pprof)
 
-Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
-paging.pi offload.pi counters.pi moe_routing.pi experts.pi timeline.pi dag.pi
-compare.pi
+Stock scripts: ops.pi graphs.pi tokens.pi parts.pi flame.pi threads.pi kv.pi roofline.pi
+paging.pi offload.pi counters.pi profile.pi moe_routing.pi experts.pi timeline.pi
+dag.pi compare.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
 Each of check, plan, build, list, doctor, explain, record, replay and diff has a help of its own: profinfer check --help";
@@ -526,6 +528,12 @@ pub enum Format {
     Svg,
     /// Graphs, for graphviz.
     Dot,
+    /// A flame graph as a picture (SVG) of one table: the one that is shown `as flame`, or the only one.
+    Flame,
+    /// The same as collapsed stacks, a line `outer;inner 1234` each.
+    Folded,
+    /// The same as a profile for pprof.
+    Pprof,
 }
 
 impl Format {
@@ -537,11 +545,22 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let traces = [(".pftrace", Self::Perfetto), (".perfetto-trace", Self::Perfetto), (".trace.json", Self::Trace)];
-        let graphs = [(".svg", Self::Svg), (".dot", Self::Dot), (".gv", Self::Dot)];
-        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
-        let ends = traces.iter().chain(&graphs).chain(&ends);
-        ends.into_iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
+        let ends = [
+            (".pftrace", Self::Perfetto),
+            (".perfetto-trace", Self::Perfetto),
+            (".trace.json", Self::Trace),
+            (".json", Self::Json),
+            (".jsonl", Self::Json),
+            (".csv", Self::Csv),
+            (".parquet", Self::Parquet),
+            (".flame.svg", Self::Flame),
+            (".folded", Self::Folded),
+            (".pb.gz", Self::Pprof),
+            (".svg", Self::Svg),
+            (".dot", Self::Dot),
+            (".gv", Self::Dot),
+        ];
+        ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 
     /// What the command line calls it.
@@ -555,15 +574,24 @@ impl Format {
             Self::Trace => "trace",
             Self::Svg => "svg",
             Self::Dot => "dot",
+            Self::Flame => "flame",
+            Self::Folded => "folded",
+            Self::Pprof => "pprof",
         }
     }
 
     /// Whether a terminal can show it.
     pub(super) fn is_for_reading(self) -> bool {
         match self {
-            Self::Table | Self::Json | Self::Csv => true,
+            Self::Table | Self::Json | Self::Csv | Self::Folded => true,
+            Self::Flame | Self::Pprof => false,
             Self::Parquet | Self::Perfetto | Self::Trace | Self::Svg | Self::Dot => false,
         }
+    }
+
+    /// Whether it is one table's flame graph, whatever it is written as.
+    pub(super) fn is_flame(self) -> bool {
+        matches!(self, Self::Flame | Self::Folded | Self::Pprof)
     }
 
     /// Whether it shows a timeline and nothing else.
@@ -576,6 +604,7 @@ impl Format {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
             Self::Parquet | Self::Perfetto | Self::Trace | Self::Svg | Self::Dot => false,
+            Self::Flame | Self::Folded | Self::Pprof => false,
         }
     }
 }
@@ -610,5 +639,23 @@ fn duration(text: &str) -> Result<Duration, String> {
     match profinfer_lang::parse_value(text).map_err(|_| wrong())?.kind {
         ExprKind::Number(Number::Int(ns, Unit::Duration)) if ns > 0 => Ok(Duration::from_nanos(ns as u64)),
         _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_name_tells_the_format() {
+        let of = |file: &str| Format::wanted(None, Some(Path::new(file)));
+        let told = ["run.folded", "run.PB.gz", "a/run.flame.svg", "run.csv", "run.jsonl", "run.txt"].map(of);
+        let wanted = [Format::Folded, Format::Pprof, Format::Flame, Format::Csv, Format::Json, Format::Table];
+        assert_eq!(told, wanted);
+        assert_eq!(
+            Format::wanted(Some(Format::Json), Some(Path::new("run.folded"))),
+            Format::Json,
+            "one that is named counts"
+        );
     }
 }

@@ -35,7 +35,7 @@ fn try_run(args: &DiffArgs) -> Result<u8, u8> {
     if !matches!(format, Format::Table | Format::Json | Format::Csv) {
         return Err(fail(exit::USAGE, format!("a comparison is no {}: use table, json or csv", format.name())));
     }
-    let mut output = Output::new(format, to, args.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+    let mut output = Output::new(format, to, None, (args.color, args.quiet)).map_err(|e| fail(exit::USAGE, e))?;
     let mut records = report.records;
     if format == Format::Json {
         // What reads lines waits for it. For people there is nothing in it.

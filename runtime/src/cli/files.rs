@@ -53,14 +53,19 @@ impl<S: Sink> Sink for Files<S> {
 
 /// The table in the format that the file's name tells.
 fn rendered(table: &Table, file: &str) -> io::Result<Vec<u8>> {
-    let format = match Path::new(file).extension().and_then(|e| e.to_str()) {
-        Some("parquet") => return view::parquet(table),
-        Some("html") => Format::Html,
-        Some("csv") => Format::Csv,
-        Some("json") => Format::Json,
-        // The compiler lets no other end through than these and `.txt`.
-        _ => Format::Table,
-    };
+    if file.ends_with(".parquet") {
+        return view::parquet(table);
+    }
+    let ends = [
+        (".html", Format::Html),
+        (".csv", Format::Csv),
+        (".json", Format::Json),
+        (".svg", Format::Flame),
+        (".folded", Format::Folded),
+        (".pb.gz", Format::Pprof),
+    ];
+    // The compiler lets no other end through than these and `.txt`.
+    let format = ends.iter().find(|(end, _)| file.ends_with(end)).map_or(Format::Table, |(_, format)| *format);
     let options = Options { color: false, width: 0, height: 0, live: false };
     let mut bytes = Vec::new();
     view::renderer(format, options).record(&Record::Table(table.clone()), &mut bytes)?;

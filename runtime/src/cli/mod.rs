@@ -16,6 +16,7 @@
 mod args;
 mod build;
 mod check;
+mod chosen;
 mod destination;
 mod diff;
 mod doctor;

@@ -6,11 +6,13 @@ use std::path::Path;
 use profinfer_compiler::plan::Plan;
 
 use super::args::{Color, Format};
+use super::chosen::chosen;
 use super::destination::{Destination, DestinationError};
-use super::say;
+use super::drawn::has_what_it_draws;
 use super::script::{stderr_color, wants_color};
 use super::sheets::Sheets;
-use crate::record::{Level, Record};
+use super::{exit, fail, say};
+use crate::record::{Level, Record, Table};
 use crate::session::run::Sink;
 use crate::view::escape::escape;
 use crate::view::{self, Options, Renderer};
@@ -25,13 +27,20 @@ const PIPE_WIDTH: usize = 80;
 pub(super) fn output(
     format: Format,
     (plan, to): (&Plan, Option<&Path>),
-    color: Color,
-    quiet: bool,
+    only: Option<String>,
+    (color, quiet): (Color, bool),
 ) -> Result<Box<dyn Sink>, DestinationError> {
     Ok(match format {
         Format::Parquet => Box::new(Sheets::new(plan, to, color, quiet)?),
-        _ => Box::new(Output::new(format, to, color, quiet)?),
+        _ => Box::new(Output::new(format, to, only, (color, quiet))?),
     })
+}
+
+/// What a format that has no place for all takes of a plan: the name of the table, if it is of one. The exit code if there is
+/// nothing for it.
+pub(super) fn wanted_of(format: Format, plan: &Plan, quiet: bool) -> Result<Option<String>, u8> {
+    has_what_it_draws(format, plan).map_err(|e| fail(exit::USAGE, e))?;
+    chosen(format, plan, quiet).map_err(|e| fail(exit::USAGE, e))
 }
 
 /// The output of a run as one text.
@@ -41,20 +50,22 @@ pub(super) struct Output {
     beside: Option<Box<dyn Renderer>>,
     out: Destination,
     format: Format,
+    /// The only table that goes into it, and that as it was shown last.
+    only: Option<(String, Option<Table>)>,
     quiet: bool,
     color: Color,
 }
 
 impl Output {
-    /// Writes to a file, or to stdout.
+    /// Writes to a file, or to stdout; of the table of the name `only` alone, if there is one.
     ///
     /// # Errors
     /// The file cannot be made, or the format is none for a terminal.
     pub(super) fn new(
         format: Format,
         file: Option<&Path>,
-        color: Color,
-        quiet: bool,
+        only: Option<String>,
+        (color, quiet): (Color, bool),
     ) -> Result<Output, DestinationError> {
         let out = Destination::open(format, file)?;
         let terminal = out.terminal;
@@ -69,25 +80,44 @@ impl Output {
             Format::Trace => view::Format::Chrome,
             Format::Svg => view::Format::Svg,
             Format::Dot => view::Format::Dot,
+            Format::Flame => view::Format::Flame,
+            Format::Folded => view::Format::Folded,
+            Format::Pprof => view::Format::Pprof,
         };
         let beside = format.is_timeline().then(|| {
             let options = Options { color: stderr_color(color), width: PIPE_WIDTH, height: 0, live: false };
             view::renderer(view::Format::Table, options)
         });
-        Ok(Output { renderer: view::renderer(view, options), beside, out, format, quiet, color })
+        let only = only.map(|name| (name, None));
+        Ok(Output { renderer: view::renderer(view, options), beside, out, format, only, quiet, color })
     }
-}
 
-impl Output {
-    /// Whether what the format has no place for is said on stderr.
-    fn has_aside(&self) -> bool {
-        matches!(self.format, Format::Csv | Format::Svg | Format::Dot)
+    /// Keeps the one table until the end, when it is written.
+    fn keep(&mut self, record: &Record) -> io::Result<()> {
+        let Some((name, latest)) = &mut self.only else { return Ok(()) };
+        match record {
+            Record::Table(table) if table.name == *name => *latest = Some(table.clone()),
+            Record::Table(_) | Record::Message(_) => {}
+            Record::Begin(_) | Record::Slice(_) | Record::Gauge(_) | Record::Node(_) => {}
+            Record::Print(print) => say::err(&format!("{}\n", view::told(print))),
+            Record::End(_) => {
+                let Some(table) = latest.take() else {
+                    return Err(io::Error::other(format!("{name} was never shown")));
+                };
+                self.renderer.record(&Record::Table(table), &mut self.out)?;
+                self.out.finish()?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Sink for Output {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         let is_table = self.format == Format::Table;
+        // What has no place in the format goes to stderr.
+        let is_bare = matches!(self.format, Format::Csv | Format::Svg | Format::Dot) || self.only.is_some();
+        let is_other = |table: &Table| self.only.as_ref().is_some_and(|(name, _)| *name != table.name);
         if let Record::Message(m) = record {
             if self.quiet && m.level == Level::Info {
                 return Ok(());
@@ -99,7 +129,7 @@ impl Sink for Output {
             if is_table && !self.out.terminal {
                 return Ok(());
             }
-        } else if self.has_aside() && !self.quiet {
+        } else if is_bare && !self.quiet && !matches!(record, Record::Table(t) if is_other(t)) {
             let options = Options { color: stderr_color(self.color), width: PIPE_WIDTH, height: 0, live: false };
             say::err(&view::aside(record, options));
         }
@@ -116,8 +146,11 @@ impl Sink for Output {
             }
             say::err(&String::from_utf8_lossy(&text));
         }
-        if self.has_aside() && matches!(record, Record::Message(_)) {
+        if is_bare && matches!(record, Record::Message(_)) {
             return Ok(());
+        }
+        if self.only.is_some() {
+            return self.keep(record);
         }
         self.renderer.record(record, &mut self.out)?;
         // Nothing comes behind the end.

@@ -7,9 +7,8 @@ use profinfer_compiler::recording::{Recording, event_bytes, recording};
 use profinfer_compiler::{Compiled, Leaves};
 
 use super::args::{Format, RecordArgs, RunArgs};
-use super::drawn::has_what_it_draws;
 use super::files::Files;
-use super::output::{Said, output};
+use super::output::{Said, output, wanted_of};
 use super::run::{Recorded, observe};
 use super::{exit, fail, script};
 use crate::ceilings::Ceilings;
@@ -88,8 +87,9 @@ fn sink(args: &RecordArgs, plan: &Plan) -> Result<Box<dyn Sink>, u8> {
     if !args.show {
         return Ok(Box::new(Said::new(args.source.color, args.quiet)));
     }
-    has_what_it_draws(args.format, plan).map_err(|e| fail(exit::USAGE, e))?;
-    let output = output(args.format, (plan, None), args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
+    let only = wanted_of(args.format, plan, args.quiet)?;
+    let how = (args.source.color, args.quiet);
+    let output = output(args.format, (plan, None), only, how).map_err(|e| fail(exit::OUTPUT, e))?;
     Ok(Box::new(Files::new(output, plan, &args.output_dir)?))
 }
 

@@ -5,9 +5,8 @@ use std::io::ErrorKind;
 use profinfer_compiler::Leaves;
 
 use super::args::{Format, ReplayArgs};
-use super::drawn::has_what_it_draws;
 use super::files::{Files, fault};
-use super::output::output;
+use super::output::{output, wanted_of};
 use super::{exit, fail, say, script};
 use crate::engine::{self, Description};
 use crate::recording::head::Head;
@@ -53,9 +52,9 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let file = read.sources.files()[0].name.clone();
     let to = args.output.as_deref();
     let format = Format::wanted(args.format, to);
-    has_what_it_draws(format, &compiled.plan).map_err(|e| fail(exit::USAGE, e))?;
-    let output =
-        output(format, (&compiled.plan, to), args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+    let only = wanted_of(format, &compiled.plan, args.quiet)?;
+    let how = (args.source.color, args.quiet);
+    let output = output(format, (&compiled.plan, to), only, how).map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;
     let replay = Replay::new(&compiled.plan, head, is_same).map_err(|e| fail(exit::SCRIPT, format!("{file}: {e}")))?;
     if compiled.plan.asks_ceilings() && head.ceilings.is_empty() && !args.quiet {

@@ -7,9 +7,8 @@ use std::process::ExitStatus;
 use profinfer_compiler::plan::Plan;
 
 use super::args::{Format, RunArgs};
-use super::drawn::has_what_it_draws;
 use super::files::{Files, fault};
-use super::output::output;
+use super::output::{output, wanted_of};
 use super::{exit, fail, print_help, script};
 use crate::engine::Description;
 use crate::kernel::{Linux, Rights};
@@ -42,10 +41,11 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let plan = script::compile(&args.source, &source, &engines[0])?;
     let file = args.output.as_deref();
     let format = Format::wanted(args.format, file);
+    let only = wanted_of(format, &plan, args.quiet)?;
     let machine = format != Format::Table && file.is_none_or(|file| file.as_os_str() == "-");
-    has_what_it_draws(format, &plan).map_err(|e| fail(exit::USAGE, e))?;
     observe(args, (&plan, &engines), machine, || {
-        let output = output(format, (&plan, file), args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+        let how = (args.source.color, args.quiet);
+        let output = output(format, (&plan, file), only, how).map_err(|e| fail(exit::USAGE, e))?;
         Ok((Box::new(Files::new(output, &plan, &args.output_dir)?), None))
     })
 }

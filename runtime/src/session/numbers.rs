@@ -125,7 +125,7 @@ fn quantity(ty: &Type) -> Quantity {
         Type::Str(_) | Type::Enum(_) => Quantity::Text,
         Type::Int | Type::Ratio | Type::Absent | Type::Array(..) => Quantity::Number,
         Type::Ptr(_) | Type::NumPtr(_) | Type::PtrPtr | Type::Address => Quantity::Address,
-        Type::Stack => Quantity::Text,
+        Type::Stack => Quantity::Stack,
     }
 }
 

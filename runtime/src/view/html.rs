@@ -110,7 +110,7 @@ fn rows(page: &mut String, table: &Table) {
         page.push_str("<p class=\"faint\">no events</p>\n");
         return;
     }
-    let is_number = |q: Quantity| !matches!(q, Quantity::Text | Quantity::Bool);
+    let is_number = |q: Quantity| !matches!(q, Quantity::Text | Quantity::Stack | Quantity::Bool);
     let class = |q: Quantity| if is_number(q) { " class=\"n\"" } else { "" };
     let shown: Vec<usize> = (0..table.columns.len()).filter(|c| !is_histogram(&table.columns[*c])).collect();
     page.push_str("<table class=\"rows\">\n<thead><tr>");

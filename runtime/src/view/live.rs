@@ -103,7 +103,9 @@ impl Live {
 impl Renderer for Live {
     fn record(&mut self, record: &Record, out: &mut dyn io::Write) -> io::Result<()> {
         let text = match record {
-            Record::Table(table) if matches!(table.view, ViewKind::Table | ViewKind::Hist | ViewKind::Heatmap) => {
+            Record::Table(table)
+                if matches!(table.view, ViewKind::Table | ViewKind::Hist | ViewKind::Heatmap | ViewKind::Flame) =>
+            {
                 self.put(table);
                 if self.ending {
                     return Ok(());

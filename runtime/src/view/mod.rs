@@ -8,6 +8,8 @@
 //! | `plain` | the format for people: which of the following files draws a record |
 //! | `table`, `hist`, `footer` | rows and columns, histograms, the end of a run |
 //! | `heat`, `heatmap` | a table as a picture: what stands where; as coloured or shaded characters |
+//! | `stacks`, `flame` | a table as stacks of frames; as indented lines with bars |
+//! | `flame_svg`, `folded`, `pprof` | the same as a picture, as lines for tools, as a profile |
 //! | `text` | rows as paragraphs |
 //! | `print` | an event by itself |
 //! | `live` | the same, drawn in place on a terminal |
@@ -22,6 +24,9 @@
 mod csv;
 mod curve;
 pub(crate) mod escape;
+mod flame;
+mod flame_svg;
+mod folded;
 mod footer;
 mod graph;
 mod heat;
@@ -34,7 +39,9 @@ mod live;
 mod names;
 mod parquet;
 mod plain;
+mod pprof;
 mod print;
+mod stacks;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -46,7 +53,7 @@ use std::io;
 
 pub use self::parquet::{Parquet, parquet};
 pub(crate) use self::value::ratio_bound;
-use crate::record::{Quantity, Record, Value};
+use crate::record::{Print, Quantity, Record, Value};
 
 /// The format of a run's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -68,6 +75,12 @@ pub enum Format {
     Svg,
     /// A page for each table; nothing else has a place in it.
     Html,
+    /// A flame graph as a picture for each table; nothing else has a place in it, as in the two that follow.
+    Flame,
+    /// Collapsed stacks.
+    Folded,
+    /// A profile as pprof reads it.
+    Pprof,
 }
 
 /// How the format for people is drawn; the formats for programs take no notice of it.
@@ -120,6 +133,9 @@ pub fn renderer(format: Format, options: Options) -> Box<dyn Renderer> {
         Format::Dot => Box::new(graph::Picture::new(graph::Kind::Dot)),
         Format::Svg => Box::new(graph::Picture::new(graph::Kind::Svg)),
         Format::Html => Box::new(html::Html),
+        Format::Flame => Box::new(flame_svg::FlameSvg),
+        Format::Folded => Box::new(folded::Folded),
+        Format::Pprof => Box::new(pprof::Pprof),
     }
 }
 
@@ -140,6 +156,12 @@ pub fn aside(record: &Record, options: Options) -> String {
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)
+}
+
+/// An event by itself as a line of text, without its end.
+#[must_use]
+pub fn told(print: &Print) -> String {
+    print::line(print)
 }
 
 /// A value as a table shows it, for a text.

@@ -166,7 +166,7 @@ fn kind(quantity: Quantity, whole: bool) -> Kind {
         Quantity::PerSecond | Quantity::BytesPerSecond | Quantity::Share | Quantity::Change => Kind::Real,
         Quantity::Address => Kind::Unsigned,
         Quantity::HitRates => Kind::Curve,
-        Quantity::Text => Kind::Text,
+        Quantity::Text | Quantity::Stack => Kind::Text,
         Quantity::Bool => Kind::Bool,
         Quantity::HistDuration | Quantity::HistBytes | Quantity::HistNumber => Kind::Hist,
         Quantity::HistRatio => Kind::RealHist,
@@ -182,7 +182,12 @@ fn unit(quantity: Quantity) -> Option<&'static str> {
         Quantity::BytesPerSecond => "bytes per second",
         Quantity::Share | Quantity::Change | Quantity::HitRates => "share of one",
         Quantity::Address => "address",
-        Quantity::Number | Quantity::Text | Quantity::Bool | Quantity::HistNumber | Quantity::HistRatio => return None,
+        Quantity::Number
+        | Quantity::Text
+        | Quantity::Stack
+        | Quantity::Bool
+        | Quantity::HistNumber
+        | Quantity::HistRatio => return None,
     })
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use super::graph::{self, Graphs};
 use super::line::{Line, paint};
 use super::table::is_histogram;
-use super::{Options, Renderer, csv, curve, emit, footer, heatmap, hist, json, print, table, text};
+use super::{Options, Renderer, csv, curve, emit, flame, footer, heatmap, hist, json, print, table, text};
 use crate::record::{Record, Table, ViewKind};
 
 /// Appends blocks.
@@ -80,7 +80,7 @@ pub(super) fn for_programs(table: &Table) -> io::Result<Option<Vec<u8>>> {
     Ok(match table.view {
         ViewKind::Json => Some(json::line(&Record::Table(table.clone()))?),
         ViewKind::Csv => Some(csv::Csv::default().table(table)?.into_bytes()),
-        ViewKind::Table | ViewKind::Hist | ViewKind::Heatmap | ViewKind::Text => None,
+        ViewKind::Table | ViewKind::Hist | ViewKind::Heatmap | ViewKind::Flame | ViewKind::Text => None,
     })
 }
 
@@ -91,6 +91,12 @@ pub(super) fn block(table: &Table, options: Options) -> Vec<Line> {
     {
         let mut lines = vec![table::title(table)];
         lines.extend(picture);
+        lines.extend(table::notes(table, options.width));
+        return lines;
+    }
+    if table.view == ViewKind::Flame {
+        let mut lines = vec![table::title(table)];
+        lines.extend(flame::body(table, options.width));
         lines.extend(table::notes(table, options.width));
         return lines;
     }

@@ -119,7 +119,7 @@ impl Shown {
         limit: usize,
     ) -> Self {
         let values = values.map(|value| value.unwrap_or(&Value::Absent));
-        let text = matches!(column.quantity, Quantity::Text | Quantity::Bool);
+        let text = matches!(column.quantity, Quantity::Text | Quantity::Stack | Quantity::Bool);
         let print = if key { value::key } else { value::cell };
         let mut cells: Vec<Figure> = values.clone().map(|value| print(value, column.quantity)).collect();
         if limit > 0 && text {

@@ -90,7 +90,7 @@ pub(super) fn key(value: &Value, quantity: Quantity) -> Figure {
             let whole = SIZE.iter().rev().find(|(f, _)| *n != 0 && n % (*f as i64) == 0).unwrap_or(&SIZE[0]);
             Figure::new((n / whole.0 as i64).to_string(), whole.1)
         }
-        (Value::Int(n), Quantity::Number | Quantity::Text) => Figure::new(n.to_string(), ""),
+        (Value::Int(n), Quantity::Number | Quantity::Text | Quantity::Stack) => Figure::new(n.to_string(), ""),
         (Value::Float(x), Quantity::Number) if x.is_finite() => Figure::new(x.to_string(), ""),
         _ => cell(value, quantity),
     }

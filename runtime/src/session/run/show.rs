@@ -239,6 +239,7 @@ pub(crate) fn table_record(
             View::Table => ViewKind::Table,
             View::Hist => ViewKind::Hist,
             View::Heatmap => ViewKind::Heatmap,
+            View::Flame => ViewKind::Flame,
             View::Text => ViewKind::Text,
             View::Json => ViewKind::Json,
             View::Csv => ViewKind::Csv,
