@@ -5,7 +5,7 @@ use profinfer_lang::diagnostic::Diagnostic;
 use profinfer_lang::span::{Span, Spanned};
 
 use crate::clauses::{Clauses, without_blanks};
-use crate::faults::{HelpNear, consequence, mismatch, not_yet};
+use crate::faults::{HelpNear, consequence, mismatch};
 use crate::flame;
 use crate::plan::{Action, OutColumn, Show, SortBy, View};
 use crate::resolve::Scope;
@@ -193,7 +193,13 @@ fn view(word: &ast::Ident) -> Result<View, Diagnostic> {
         "heatmap" => Ok(View::Heatmap),
         "flame" => Ok(View::Flame),
         "text" => Ok(View::Text),
-        v @ ("timeline" | "graph") => Err(not_yet(&format!("the view `{v}`"), word.span)),
+        v @ ("timeline" | "graph") => Err(Diagnostic::error("PI0321", format!("a table is no {v}"))
+            .at(word.span, "made of events, not of rows")
+            .help(if v == "timeline" {
+                "an event is a slice of it by `slice`: < slice(op) >, and -o run.pftrace"
+            } else {
+                "an event is a node of it by `node`: < node() >, and -o graph.svg"
+            })),
         v => Err(Diagnostic::error("PI0321", format!("no view is called `{v}`"))
             .at(word.span, "unknown view")
             .help_near(

@@ -10,7 +10,7 @@ use profinfer_lang::span::Span;
 
 use crate::aggs::no_number;
 use crate::events::not_alone;
-use crate::faults::{HelpNear, consequence, mismatch, not_yet, with_unit_hint};
+use crate::faults::{HelpNear, consequence, mismatch, with_unit_hint};
 use crate::joined::Draft;
 use crate::lower::{Lowering, Want, cannot, index_of};
 use crate::plan::{ColumnExpr, Expr, FIXED_ONE, KeyField, Linear, OutColumn, Slot, SlotHow, UserExpr};
@@ -365,7 +365,7 @@ impl<'c, 'a> Columns<'c, 'a> {
                 };
                 Ok((ColumnExpr::Slope(index_of(&mut self.slots, slot)), ty))
             }
-            later => Err(not_yet(&format!("`{later}`"), span)),
+            other => Err(Diagnostic::error("PI0206", format!("no column function is called `{other}`")).at(span, "unknown")),
         }
     }
 

@@ -21,13 +21,6 @@ pub(crate) fn is_consequence(d: &Diagnostic) -> bool {
     d.code == CONSEQUENCE
 }
 
-/// "Parsed, not compiled yet".
-pub(crate) fn not_yet(what: &str, span: Span) -> Diagnostic {
-    Diagnostic::error("PI0401", format!("{what} is not supported yet"))
-        .at(span, "parsed, not compiled yet")
-        .help("`profinfer explain PI0401` lists what is not there yet")
-}
-
 /// A name given a second time.
 pub(crate) fn twice(name: &str, span: Span) -> Diagnostic {
     Diagnostic::error("PI0205", format!("`{name}` is there twice"))

@@ -85,22 +85,6 @@ fn examples_trigger_their_code_and_cures_do_not() {
 }
 
 #[test]
-fn what_is_not_compiled_yet_is_told_line_by_line() {
-    let page = own().find(|c| c.code == "PI0401").expect("its page").page;
-    let example = &blocks(page)[0].text;
-    let outcome = common::compile(example);
-    let errors = outcome.result.as_ref().expect_err("nothing of it is compiled");
-    let told: Vec<usize> = errors
-        .iter()
-        .map(|d| profinfer_lang::render::line_column(example, d.labels[0].span.start as usize).0)
-        .collect();
-    let tables = ["on llama_ubatch < count() into b >"];
-    let expected: Vec<usize> =
-        example.lines().enumerate().filter(|(_, l)| !tables.contains(l)).map(|(i, _)| i + 1).collect();
-    assert_eq!(told, expected, "{}", outcome.text());
-}
-
-#[test]
 fn codes_used_are_the_codes_listed() {
     let mut used = BTreeSet::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);

@@ -125,5 +125,4 @@ codes! {
     PI0329 "a text with braces cannot be read",
     PI0330 "what stands for each event is no part of a table",
     PI0340 "a slice of what has no duration",
-    PI0401 "not supported yet",
 }
