@@ -54,7 +54,8 @@ impl Head {
 
     fn field(&self) -> Field {
         let unit = self.unit.map(|unit| ("unit".to_owned(), unit.to_owned()));
-        Field::new(&self.name, self.kind.data_type(), !self.required).with_metadata(unit.into_iter().collect::<HashMap<_, _>>())
+        Field::new(&self.name, self.kind.data_type(), !self.required)
+            .with_metadata(unit.into_iter().collect::<HashMap<_, _>>())
     }
 }
 

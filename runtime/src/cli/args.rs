@@ -469,8 +469,7 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let ends =
-            [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
+        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv), (".parquet", Self::Parquet)];
         ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 

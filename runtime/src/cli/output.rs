@@ -48,12 +48,7 @@ impl Output {
     ///
     /// # Errors
     /// The file cannot be made, or the format is none for a terminal.
-    fn new(
-        format: Format,
-        file: Option<&Path>,
-        color: Color,
-        quiet: bool,
-    ) -> Result<Output, DestinationError> {
+    fn new(format: Format, file: Option<&Path>, color: Color, quiet: bool) -> Result<Output, DestinationError> {
         let out = Destination::open(format, file)?;
         let terminal = out.terminal;
         let (width, height) = if terminal { size() } else { (PIPE_WIDTH, 0) };

@@ -87,8 +87,7 @@ fn sink(args: &RecordArgs, plan: &Plan) -> Result<Box<dyn Sink>, u8> {
     if !args.show {
         return Ok(Box::new(Said::new(args.source.color, args.quiet)));
     }
-    let output =
-        output(args.format, (plan, None), args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
+    let output = output(args.format, (plan, None), args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
     Ok(Box::new(Files::new(output, plan, &args.output_dir)?))
 }
 

@@ -54,7 +54,8 @@ impl Sink for Sheets {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         self.said.record(record)?;
         let of = named(record);
-        let meant = self.all.iter_mut().filter(|sheet| of.is_none_or(|(p, name)| sheet.of.0 == p && sheet.of.1 == name));
+        let meant =
+            self.all.iter_mut().filter(|sheet| of.is_none_or(|(p, name)| sheet.of.0 == p && sheet.of.1 == name));
         for sheet in meant {
             sheet.view.record(record, &mut sheet.out)?;
             if matches!(record, Record::End(_)) {
@@ -103,8 +104,7 @@ pub(super) fn files(names: &[&str], to: Option<&Path>, has: &str) -> Result<Vec<
     let folder = to.filter(|to| to.is_dir() || to.as_os_str().as_encoded_bytes().ends_with(b"/"));
     if let Some(folder) = folder {
         if !folder.is_dir() {
-            std::fs::create_dir(folder)
-                .map_err(|source| DestinationError::Make { path: folder.to_owned(), source })?;
+            std::fs::create_dir(folder).map_err(|source| DestinationError::Make { path: folder.to_owned(), source })?;
         }
         return Ok(file_names(names).iter().map(|name| Some(folder.join(format!("{name}.parquet")))).collect());
     }

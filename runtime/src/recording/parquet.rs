@@ -381,7 +381,8 @@ mod tests {
         let (done, [p, q]) = exported(true);
         assert_eq!(done, Exported { events: vec![3, 0], losses: true });
         let word = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let types: Vec<_> = p.columns.iter().map(|(n, ty, unit, null)| (n.as_str(), ty, unit.as_deref(), *null)).collect();
+        let types: Vec<_> =
+            p.columns.iter().map(|(n, ty, unit, null)| (n.as_str(), ty, unit.as_deref(), *null)).collect();
         assert_eq!(
             types[..10],
             [
@@ -397,8 +398,12 @@ mod tests {
                 ("big", &DataType::Boolean, None, true),
             ]
         );
-        assert_eq!(types[11..], [("data", &DataType::UInt64, Some("address"), true), ("at_ns_2", &DataType::Int64, None, true)]);
-        let first = json!([500, UNIX + 500, 7, 70, 40, "bad\u{fffd}\n", "ADD", 4096, 0.5, true, ["main", "f"], u64::MAX, 3]);
+        assert_eq!(
+            types[11..],
+            [("data", &DataType::UInt64, Some("address"), true), ("at_ns_2", &DataType::Int64, None, true)]
+        );
+        let first =
+            json!([500, UNIX + 500, 7, 70, 40, "bad\u{fffd}\n", "ADD", 4096, 0.5, true, ["main", "f"], u64::MAX, 3]);
         let second = json!([400, UNIX + 400, 7, 70, null, null, null, null, null, null, null, null, null]);
         // A number without a word, a stack that nothing is known of, and no address.
         let third = json!([600, UNIX + 600, 7, 71, i64::MAX, "Qcur-12", "99", 0, 0.0, false, null, null, 0]);

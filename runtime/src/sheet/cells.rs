@@ -133,9 +133,7 @@ impl Cells {
             Kind::Word => Builder::Word(StringDictionaryBuilder::new()),
             Kind::Bool => Builder::Bool(BooleanBuilder::new()),
             Kind::Time => Builder::Time(TimestampNanosecondBuilder::new()),
-            Kind::Stack => {
-                Builder::Stack(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8)))
-            }
+            Kind::Stack => Builder::Stack(ListBuilder::new(StringBuilder::new()).with_field(element(DataType::Utf8))),
             Kind::Hist => hist(DataType::Int64),
             Kind::RealHist => hist(DataType::Float64),
             Kind::Curve => {

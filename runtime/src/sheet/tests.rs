@@ -33,9 +33,11 @@ impl File {
         let about = reader.metadata().file_metadata().key_value_metadata().unwrap();
         let about = about.iter().find(|pair| pair.key == ABOUT).and_then(|pair| pair.value.as_ref()).unwrap();
         let about = serde_json::from_str(about).unwrap();
-        let columns = reader.schema().fields().iter().map(|f| {
-            (f.name().clone(), f.data_type().clone(), f.metadata().get("unit").cloned(), f.is_nullable())
-        });
+        let columns = reader
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| (f.name().clone(), f.data_type().clone(), f.metadata().get("unit").cloned(), f.is_nullable()));
         let (columns, groups) = (columns.collect(), reader.metadata().num_row_groups());
         let mut rows = Vec::new();
         for batch in reader.build().unwrap() {
@@ -97,7 +99,11 @@ fn every_kind_of_cell_comes_out_as_it_went_in() {
         (Kind::Text, vec![Cell::Text(""), Cell::Text("\0a\n\u{202e}=1")], json!(["", "\0a\n\u{202e}=1"])),
         (Kind::Word, vec![Cell::Text("ADD"), Cell::Text("ADD")], json!(["ADD", "ADD"])),
         (Kind::Bool, vec![Cell::Bool(true), Cell::Int(0)], json!([true, false])),
-        (Kind::Time, vec![Cell::Int(0), Cell::Int(1_764_500_000_123_456_789)], json!([0, 1_764_500_000_123_456_789i64])),
+        (
+            Kind::Time,
+            vec![Cell::Int(0), Cell::Int(1_764_500_000_123_456_789)],
+            json!([0, 1_764_500_000_123_456_789i64]),
+        ),
         (Kind::Stack, vec![Cell::Text("main;f"), Cell::Text("main")], json!([["main", "f"], ["main"]])),
         (
             Kind::Hist,

@@ -39,7 +39,8 @@ impl Parquet {
         let (kind, name, heads, columns) = match record {
             Record::Table(table) => {
                 let heads = heads(table);
-                let roles = ["at"].into_iter().chain(table.keys.iter().map(|_| "key")).chain(["column"].into_iter().cycle());
+                let roles =
+                    ["at"].into_iter().chain(table.keys.iter().map(|_| "key")).chain(["column"].into_iter().cycle());
                 let errors = [None].into_iter().chain(table.keys.iter().chain(&table.columns).map(|c| c.error));
                 let columns = heads.iter().zip(roles).zip(errors).map(|((head, role), error)| about(head, role, error));
                 ("table", &table.name, heads.clone(), columns.collect())
@@ -47,7 +48,15 @@ impl Parquet {
             Record::Print(print) => {
                 let heads = heads_of_print(print);
                 let last = heads.len() - 1;
-                let role = |i| if i == 0 { "at" } else if i == last { "text" } else { "value" };
+                let role = |i| {
+                    if i == 0 {
+                        "at"
+                    } else if i == last {
+                        "text"
+                    } else {
+                        "value"
+                    }
+                };
                 let columns = heads.iter().enumerate().map(|(i, head)| about(head, role(i), None)).collect();
                 ("print", &print.name, heads, columns)
             }

@@ -38,7 +38,10 @@ fn a_table_shown_again_and_again_is_one_file() {
         ("gbps", &Float64, Some("bytes per second")),
     ];
     assert_eq!(units, expected);
-    assert_eq!(file.rows[0], json!([1_000_000_000, "MUL_MAT", "CPU", 12_345, 979_400_000, 0.9794, 12.34e9]).as_array().unwrap()[..]);
+    assert_eq!(
+        file.rows[0],
+        json!([1_000_000_000, "MUL_MAT", "CPU", 12_345, 979_400_000, 0.9794, 12.34e9]).as_array().unwrap()[..]
+    );
     assert_eq!(file.column("at_ns"), [1_000_000_000, 1_000_000_000, 1_000_000_000, 2_000_000_000]);
     assert_eq!(file.column("gbps"), [json!(12.34e9), json!(812e6), Json::Null, json!(12.34e9)]);
     let about = &file.about;
@@ -81,7 +84,8 @@ fn names_and_texts_of_the_target_stay_what_they_are() {
     let evil = "\x1b[2J\n'\"=cmd,\u{202e}; drop table t; --";
     let keys = vec![column("at_ns", Text), column(evil, Text), column("", Text)];
     let rows = vec![vec![text(evil), text(""), text("NULL"), int(1), int(2)]];
-    let file = File::read(&parquet(&table(evil, keys, vec![column("a.b", Number), column("a.b", Number)], rows)).unwrap());
+    let file =
+        File::read(&parquet(&table(evil, keys, vec![column("a.b", Number), column("a.b", Number)], rows)).unwrap());
     let names: Vec<&str> = file.columns.iter().map(|(name, ..)| name.as_str()).collect();
     assert_eq!(names, ["at_ns", "at_ns_2", evil, "", "a.b", "a.b_2"]);
     assert_eq!(file.rows, [json!([1_000_000_000, evil, "", "NULL", 1, 2]).as_array().unwrap().clone()]);
