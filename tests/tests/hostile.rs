@@ -66,7 +66,9 @@ on span("exe:evil*", t: ptr(told)) <
 end <
   show rows; show rows as hist; show rows as json; show rows as csv; show pairs as heatmap;
   show rows to "rows.html"; show pairs as heatmap to "pairs.html";
-  show rows to "rows.csv"; show rows to "rows.json"; show rows to "rows.txt"; show pairs as heatmap to "pairs.txt"
+  show rows to "rows.csv"; show rows to "rows.json"; show rows to "rows.txt"; show pairs as heatmap to "pairs.txt";
+  show pairs as flame; show pairs as flame to "flame.txt"; show pairs as flame to "flame.html";
+  show pairs to "flame.svg"; show pairs to "flame.folded"; show pairs to "flame.pb.gz"
 >
 "#;
 
@@ -171,7 +173,7 @@ fn nothing_of_the_process_steers_who_looks_at_it() {
             assert!(event.to_string().contains("<script>"), "{event}");
         }
     }
-    for page in ["rows.html", "pairs.html"] {
+    for page in ["rows.html", "pairs.html", "flame.html"] {
         let text = place.read(page);
         harmless(&text, page);
         let known = [
@@ -207,8 +209,20 @@ fn nothing_of_the_process_steers_who_looks_at_it() {
         assert!(text.contains("&lt;script&gt;alert"), "{page} shows it as text:\n{text}");
         assert!(text.contains("default-src 'none'"), "and would run nothing");
     }
-    for file in ["rows.txt", "pairs.txt", "rows.json", "rows.csv"] {
+    for file in ["rows.txt", "pairs.txt", "rows.json", "rows.csv", "flame.txt", "flame.svg", "flame.folded"] {
         harmless(&place.read(file), file);
+    }
+    for file in ["flame.svg", "flame.folded", "flame.pb.gz"] {
+        // What reads them finds two frames, and in the picture no element but those of a picture.
+        let reader = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/stacks.py");
+        let path = place.folder.path().join("out").join(file);
+        let read = Command::new("python3").arg(reader).arg(path).output().or_fail("python3");
+        assert!(read.status.success(), "{file}: {}", String::from_utf8_lossy(&read.stderr));
+        let stacks: Vec<(Vec<String>, u64)> = serde_json::from_slice(&read.stdout).or_fail(file);
+        let evil = stacks.iter().find(|(frames, _)| frames.iter().any(|f| f.contains("onclick"))).or_fail(file);
+        assert!(evil.0.len() == 2 && evil.1 == 3, "{file} has {evil:?}");
+        assert!(evil.0[0].contains("<script>alert('1')</script>"), "{file} shows it as text: {evil:?}");
+        evil.0.iter().for_each(|frame| harmless(frame, file));
     }
     let rows = cells(&place.read("rows.csv"));
     assert!(rows.len() == 3 && rows.iter().all(|row| row.len() == rows[0].len()), "no cell breaks out: {rows:#?}");
@@ -275,7 +289,7 @@ fn without_our_own(text: &str) -> String {
 #[test]
 fn what_is_redrawn_on_a_terminal_is_not_steered() {
     let mut place = Place::new();
-    let script = format!("{SCRIPT}\nevery 50ms < show rows; show pairs as heatmap >");
+    let script = format!("{SCRIPT}\nevery 50ms < show rows; show pairs as heatmap; show pairs as flame >");
     let (ours, its) = terminal();
     let mut command = Command::new(binary());
     command.args(["-e", &script, "--unsafe", "--output-dir"]).arg(place.folder.path().join("out"));

@@ -18,17 +18,19 @@ const STEPS: u64 = 515;
 const PRODUCTS: u64 = 211;
 
 /// Stock scripts, each of which can be recorded.
-const STOCK: [&str; 12] = [
+const STOCK: [&str; 14] = [
     "ops.pi",
     "graphs.pi",
     "tokens.pi",
     "parts.pi",
+    "flame.pi",
     "threads.pi",
     "kv.pi",
     "roofline.pi",
     "paging.pi",
     "offload.pi",
     "counters.pi",
+    "profile.pi",
     "moe_routing.pi",
     "experts.pi",
 ];

@@ -23,9 +23,11 @@ Examples:
   profinfer -e 'on llama_ubatch < count(), avg(dur) by phase into t >
                 every 1s < show t; clear t >' --pid 4711
       every second anew
+  profinfer flame.pi --pid 4711 -d 10s -o run.flame.svg
+      a flame graph for a browser (.folded: collapsed stacks, .pb.gz: for pprof)
 
-Stock scripts: ops.pi graphs.pi tokens.pi parts.pi threads.pi kv.pi roofline.pi
-paging.pi offload.pi counters.pi moe_routing.pi experts.pi
+Stock scripts: ops.pi graphs.pi tokens.pi parts.pi flame.pi threads.pi kv.pi roofline.pi
+paging.pi offload.pi counters.pi profile.pi moe_routing.pi experts.pi
 Exit codes: 0 fine, 1 script, 2 usage, 3 target, 4 kernel or rights, 5 losses under --strict,
 6 output that cannot be written; with a command behind `--` its own.
 Each of check, plan, build, list, doctor, explain, record and replay has a help of its own: profinfer check --help";
@@ -450,6 +452,12 @@ pub enum Format {
     Json,
     /// Comma-separated values.
     Csv,
+    /// A flame graph as a picture (SVG) of one table: the one that is shown `as flame`, or the only one.
+    Flame,
+    /// The same as collapsed stacks, a line `outer;inner 1234` each.
+    Folded,
+    /// The same as a profile for pprof.
+    Pprof,
 }
 
 impl Format {
@@ -461,7 +469,14 @@ impl Format {
     /// The format that a file's name tells; none if it ends in nothing known.
     fn of_file(file: &Path) -> Option<Self> {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let ends = [(".json", Self::Json), (".jsonl", Self::Json), (".csv", Self::Csv)];
+        let ends = [
+            (".json", Self::Json),
+            (".jsonl", Self::Json),
+            (".csv", Self::Csv),
+            (".flame.svg", Self::Flame),
+            (".folded", Self::Folded),
+            (".pb.gz", Self::Pprof),
+        ];
         ends.iter().find(|(end, _)| name.ends_with(end)).map(|(_, format)| *format)
     }
 
@@ -471,13 +486,25 @@ impl Format {
             Self::Table => "table",
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Flame => "flame",
+            Self::Folded => "folded",
+            Self::Pprof => "pprof",
         }
     }
 
     /// Whether a terminal can show it.
     pub(super) fn is_for_reading(self) -> bool {
         match self {
-            Self::Table | Self::Json | Self::Csv => true,
+            Self::Table | Self::Json | Self::Csv | Self::Folded => true,
+            Self::Flame | Self::Pprof => false,
+        }
+    }
+
+    /// Whether it is one table's flame graph, whatever it is written as.
+    pub(super) fn is_flame(self) -> bool {
+        match self {
+            Self::Flame | Self::Folded | Self::Pprof => true,
+            Self::Table | Self::Json | Self::Csv => false,
         }
     }
 
@@ -485,6 +512,7 @@ impl Format {
     pub(super) fn grows(self) -> bool {
         match self {
             Self::Table | Self::Json | Self::Csv => true,
+            Self::Flame | Self::Folded | Self::Pprof => false,
         }
     }
 }

@@ -15,6 +15,7 @@
 mod args;
 mod build;
 mod check;
+mod chosen;
 mod destination;
 mod doctor;
 mod explain;

@@ -7,6 +7,7 @@ use profinfer_compiler::recording::{Recording, event_bytes, recording};
 use profinfer_compiler::{Compiled, Leaves};
 
 use super::args::{Format, RecordArgs, RunArgs};
+use super::chosen::chosen;
 use super::files::Files;
 use super::output::{Output, Said};
 use super::run::{Recorded, observe};
@@ -88,7 +89,9 @@ fn sink(args: &RecordArgs, plan: &Plan) -> Result<Box<dyn Sink>, u8> {
     if !args.show {
         return Ok(Box::new(Said::new(args.source.color, args.quiet)));
     }
-    let output = Output::new(args.format, None, args.source.color, args.quiet).map_err(|e| fail(exit::OUTPUT, e))?;
+    let only = chosen(args.format, plan, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+    let how = (args.source.color, args.quiet);
+    let output = Output::new(args.format, None, only, how).map_err(|e| fail(exit::OUTPUT, e))?;
     Ok(Box::new(Shown(Files::new(output, plan, &args.output_dir)?)))
 }
 

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use profinfer_compiler::Leaves;
 
 use super::args::{Format, ReplayArgs};
+use super::chosen::chosen;
 use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, say, script};
@@ -47,8 +48,10 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let is_same = own && source.params == head.params;
     let file = read.sources.files()[0].name.clone();
     let to = args.output.as_deref();
-    let output = Output::new(Format::wanted(args.format, to), to, args.source.color, args.quiet)
-        .map_err(|e| fail(exit::USAGE, e))?;
+    let format = Format::wanted(args.format, to);
+    let only = chosen(format, &compiled.plan, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+    let output =
+        Output::new(format, to, only, (args.source.color, args.quiet)).map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;
     let replay = Replay::new(&compiled.plan, head, is_same).map_err(|e| fail(exit::SCRIPT, format!("{file}: {e}")))?;
     if compiled.plan.asks_ceilings() && head.ceilings.is_empty() && !args.quiet {

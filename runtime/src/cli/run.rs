@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use profinfer_compiler::plan::Plan;
 
 use super::args::{Format, RunArgs};
+use super::chosen::chosen;
 use super::files::{Files, fault};
 use super::output::Output;
 use super::{exit, fail, print_help, script};
@@ -41,9 +42,11 @@ fn try_run(args: &RunArgs) -> Result<u8, u8> {
     let plan = script::compile(&args.source, &source, &engines[0])?;
     let file = args.output.as_deref();
     let format = Format::wanted(args.format, file);
+    let only = chosen(format, &plan, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
     let machine = format != Format::Table && file.is_none_or(|file| file.as_os_str() == "-");
     observe(args, (&plan, &engines), machine, || {
-        let output = Output::new(format, file, args.source.color, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
+        let how = (args.source.color, args.quiet);
+        let output = Output::new(format, file, only, how).map_err(|e| fail(exit::USAGE, e))?;
         Ok((Box::new(Files::new(output, &plan, &args.output_dir)?), None))
     })
 }

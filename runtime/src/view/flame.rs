@@ -8,6 +8,10 @@ use crate::record::{Quantity, Table, Value};
 
 /// Most lines of frames: more would be no picture.
 const LINES: usize = 32;
+/// Of what lies in one frame, the most that is drawn: layers are many, and alike.
+const INNER: usize = 6;
+/// A frame narrower than one part of so many is not drawn: its bar would say nothing.
+const NARROWEST: u64 = 200;
 /// Columns between label, numbers and bar.
 const GAP: usize = 2;
 /// Columns that a frame is further to the right than the one that it lies in.
@@ -26,12 +30,13 @@ pub(super) fn body(table: &Table, limit: usize) -> Vec<Line> {
         Err(no) => return no_picture(no),
     };
     let root = Node::of(&stacks);
+    let picked = Picked::new(&root);
     let mut lines = if stacks.all.is_empty() {
         vec![Line::of(Style::Dim, "no events")]
     } else {
-        drawn(table, &stacks, &root, limit)
+        drawn(table, &stacks, &picked.entries, limit)
     };
-    lines.extend(remarks(table, &stacks, &root, limit));
+    lines.extend(remarks(table, &stacks, (picked.frames, root.count()), limit));
     lines
 }
 
@@ -89,10 +94,10 @@ impl Node {
         1 + self.inner.iter().map(Self::count).sum::<usize>()
     }
 
-    /// The widths of all in it, itself included.
+    /// The widths of all in it that may be drawn, itself included.
     fn widths(&self, into: &mut Vec<u64>) {
         into.push(self.total);
-        self.inner.iter().for_each(|node| node.widths(into));
+        self.inner.iter().take(INNER).for_each(|node| node.widths(into));
     }
 }
 
@@ -107,6 +112,8 @@ struct Entry {
 /// Frames that are drawn, in order.
 struct Picked {
     entries: Vec<Entry>,
+    /// How many frames they are.
+    frames: usize,
     /// What a frame is drawn from.
     least: u64,
     /// Of those that are just as wide, how many are.
@@ -120,11 +127,17 @@ impl Picked {
         root.widths(&mut widths);
         widths.sort_unstable_by(|a, b| b.cmp(a));
         widths.truncate(LINES);
-        let least = widths.last().copied().unwrap_or(0);
+        let least = widths.last().copied().unwrap_or(0).max(root.total / NARROWEST);
         let ties = widths.iter().filter(|width| **width == least).count();
-        let mut picked = Self { entries: Vec::new(), least, ties };
+        let mut picked = Self { entries: Vec::new(), frames: 0, least, ties };
         picked.put(root, 0);
         picked
+    }
+
+    fn frame(&mut self, node: &Node, depth: usize) {
+        let label = if node.names.is_empty() { "all".to_owned() } else { node.names.join(INTO) };
+        self.entries.push(Entry { depth, label, style: Style::Key, total: node.total });
+        self.frames += 1;
     }
 
     /// Draws a frame if it is wide enough, and then what lies in it; says whether it is.
@@ -135,21 +148,23 @@ impl Picked {
         if node.total == self.least {
             self.ties -= 1;
         }
-        let label = if node.names.is_empty() { "all".to_owned() } else { node.names.join(INTO) };
-        self.entries.push(Entry { depth, label, style: Style::Key, total: node.total });
-        let shown = node.inner.iter().take_while(|inner| self.put(inner, depth + 1)).count();
-        let rest = &node.inner[shown..];
-        if shown > 0 && !rest.is_empty() {
-            let total = rest.iter().map(|node| node.total).sum();
-            let label = format!("… {} more", value::grouped(rest.len() as i128));
-            self.entries.push(Entry { depth: depth + 1, label, style: Style::Dim, total });
+        self.frame(node, depth);
+        let shown = node.inner.iter().take(INNER).take_while(|inner| self.put(inner, depth + 1)).count();
+        match &node.inner[shown..] {
+            rest if shown == 0 || rest.is_empty() => {}
+            // It takes no more room than to say that there is one.
+            [one] => self.frame(one, depth + 1),
+            rest => {
+                let total = rest.iter().map(|node| node.total).sum();
+                let label = format!("… {} more", value::grouped(rest.len() as i128));
+                self.entries.push(Entry { depth: depth + 1, label, style: Style::Dim, total });
+            }
         }
         true
     }
 }
 
-fn drawn(table: &Table, stacks: &Stacks<'_>, root: &Node, limit: usize) -> Vec<Line> {
-    let entries = Picked::new(root).entries;
+fn drawn(table: &Table, stacks: &Stacks<'_>, entries: &[Entry], limit: usize) -> Vec<Line> {
     let figure = |width: u64| value::cell(&Value::Int(width.cast_signed()), stacks.column.quantity);
     let share = |width: u64| value::cell(&Value::Float(width as f64 / stacks.total as f64), Quantity::Share);
     let numbers = Numbers::new(heading(stacks.column), entries.iter().map(|e| figure(e.total)).collect());
@@ -218,19 +233,16 @@ impl Numbers {
 }
 
 /// What the picture does not show.
-fn remarks(table: &Table, stacks: &Stacks<'_>, root: &Node, limit: usize) -> Vec<Line> {
+fn remarks(table: &Table, stacks: &Stacks<'_>, (drawn, frames): (usize, usize), limit: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut say = |style: Style, text: &str| {
         let mut flow = Flow::new(Line::default(), 0, limit);
         flow.words(style, text);
         lines.extend(flow.finish());
     };
-    let frames = root.count();
-    if frames > LINES {
-        say(
-            Style::Dim,
-            &format!("the {LINES} widest of {} frames; a file has them all: to \"NAME.svg\"", value::grouped(frames as i128)),
-        );
+    if drawn < frames {
+        let [drawn, frames] = [drawn, frames].map(|n| value::grouped(n as i128));
+        say(Style::Dim, &format!("{drawn} of {frames} frames; a file has them all: to \"NAME.svg\""));
     }
     if let Some(remark) = stacks.remark() {
         say(Style::Warn, &remark);

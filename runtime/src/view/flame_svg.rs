@@ -18,7 +18,7 @@ use crate::record::{Quantity, Record, Table, Value};
 const ROUNDS: u64 = 100_000;
 /// What is behind the frames.
 const BACKGROUND: Color = Color { r: 0xfa, g: 0xfa, b: 0xf7 };
-/// What stands in parentheses is none of the engine's own words: the rest of something.
+/// The whole, and what stands in parentheses, which is no word of the engine: the rest of something.
 const REST: Color = Color { r: 0xc4, g: 0xc4, b: 0xc4 };
 
 /// A picture for each table.
@@ -42,6 +42,8 @@ fn picture(table: &Table) -> io::Result<Vec<u8>> {
     // Lines sorted as texts would tear frames apart. Only for charts of time `inferno` leaves them as they are, from the last on.
     let lines: Vec<String> = stacks.all.iter().rev().map(line).collect();
     let mut palette = PaletteMap::default();
+    // What all lies in.
+    palette.insert("", REST);
     for name in stacks.all.iter().flat_map(|(frames, _)| frames) {
         palette.insert(name, color(name));
     }
@@ -103,12 +105,11 @@ fn color(name: &str) -> Color {
     let number: u32 = name.bytes().filter(u8::is_ascii_digit).fold(0, |n, digit| {
         u32::from(digit - b'0').wrapping_add(n.wrapping_mul(10))
     });
-    // FNV-1a, whose lower bits alone are too much alike for short words.
+    // FNV-1a. Of its bits these are those that set words of models and operators well apart.
     let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    let hash = hash ^ (hash >> 29);
-    let hue = (hash % 360) as f64;
+    let hue = ((hash >> 38) % 360) as f64;
     let shade = if word.len() < name.len() { f64::from(number % 2) * 0.06 } else { (hash / 360 % 5) as f64 * 0.02 };
     hsl(hue, 0.55, 0.68 + shade)
 }

@@ -45,7 +45,7 @@ mod value;
 
 use std::io;
 
-use crate::record::{Quantity, Record, Value};
+use crate::record::{Print, Quantity, Record, Value};
 
 /// The format of a run's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -136,6 +136,12 @@ pub fn aside(record: &Record, options: Options) -> String {
         Record::End(end) => footer::lines(end, options.width),
     };
     line::paint(&lines, options.color)
+}
+
+/// An event by itself as a line of text, without its end.
+#[must_use]
+pub fn told(print: &Print) -> String {
+    print::line(print)
 }
 
 /// A value as a table shows it, for a text.
