@@ -118,7 +118,8 @@ impl Clauses<'_> {
         }
         let fault = |title: String, label: &str| Diagnostic::error("PI0328", title).at(at, label);
         if view == View::Flame {
-            let told = |no: flame::NoFlame| fault(no.to_string(), no.label()).note(t.span, "counted here").help(no.help());
+            let told =
+                |no: flame::NoFlame| fault(no.to_string(), no.label()).note(t.span, "counted here").help(no.help());
             return flame::suits(t).map(|()| view).map_err(told);
         }
         if t.keys.len() < 2 {

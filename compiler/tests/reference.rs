@@ -401,7 +401,7 @@ fn tables_of_the_page_are_complete() {
     }
     let page = section("## Not there yet");
     let words = first_column(&page);
-    assert!(words.len() >= 4, "{words:?}");
+    assert!(!words.is_empty());
     for word in words.iter().flat_map(|w| w.split_whitespace()).filter(|w| *w != "as") {
         let uses = [
             format!("on {word} < count() >"),

@@ -25,7 +25,8 @@ pub(super) fn chosen(format: Format, plan: &Plan, quiet: bool) -> Result<Option<
         return Ok(None);
     }
     let format = format.name();
-    let shows: Vec<&Show> = plan.actions().filter_map(|a| if let Action::Show(s) = a { Some(s) } else { None }).collect();
+    let shows: Vec<&Show> =
+        plan.actions().filter_map(|a| if let Action::Show(s) = a { Some(s) } else { None }).collect();
     let out = || shows.iter().filter(|s| s.to.is_none());
     let flames: Vec<usize> = once(out().filter(|s| s.view == View::Flame).map(|s| s.table));
     let unshown = plan.shown_tables().filter(|t| !plan.shows(*t));

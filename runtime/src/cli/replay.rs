@@ -50,8 +50,7 @@ fn try_run(args: &ReplayArgs) -> Result<u8, u8> {
     let to = args.output.as_deref();
     let format = Format::wanted(args.format, to);
     let only = chosen(format, &compiled.plan, args.quiet).map_err(|e| fail(exit::USAGE, e))?;
-    let output =
-        Output::new(format, to, only, (args.source.color, args.quiet)).map_err(|e| fail(exit::USAGE, e))?;
+    let output = Output::new(format, to, only, (args.source.color, args.quiet)).map_err(|e| fail(exit::USAGE, e))?;
     let mut output = Files::new(output, &compiled.plan, &args.output_dir)?;
     let replay = Replay::new(&compiled.plan, head, is_same).map_err(|e| fail(exit::SCRIPT, format!("{file}: {e}")))?;
     if compiled.plan.asks_ceilings() && head.ceilings.is_empty() && !args.quiet {

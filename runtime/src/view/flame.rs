@@ -266,8 +266,7 @@ mod tests {
         let all = vec![(stack("main;a;b"), 3), (stack("main;a;b;c;d"), 2), (stack("main;a;e"), 5)];
         let stacks = Stacks { column: &column, all, total: 10, left_out: 0 };
         let root = Node::of(&stacks);
-        let told: Vec<(String, u64, u64)> =
-            root.inner.iter().map(|n| (n.names.join(" "), n.total, n.own)).collect();
+        let told: Vec<(String, u64, u64)> = root.inner.iter().map(|n| (n.names.join(" "), n.total, n.own)).collect();
         assert_eq!((root.names.join(" ").as_str(), root.total, root.own), ("main a", 10, 0));
         assert_eq!(told, [("b".to_owned(), 5, 3), ("e".to_owned(), 5, 5)]);
         assert_eq!(root.inner[0].inner[0].names, ["c", "d"]);

@@ -102,13 +102,14 @@ fn color(name: &str) -> Color {
         return REST;
     }
     let word: String = name.chars().filter(|c| !c.is_ascii_digit()).collect();
-    let number: u32 = name.bytes().filter(u8::is_ascii_digit).fold(0, |n, digit| {
-        u32::from(digit - b'0').wrapping_add(n.wrapping_mul(10))
-    });
+    let number: u32 = name
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .fold(0, |n, digit| u32::from(digit - b'0').wrapping_add(n.wrapping_mul(10)));
     // FNV-1a. Of its bits these are those that set words of models and operators well apart.
-    let hash = word.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = word
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     let hue = ((hash >> 38) % 360) as f64;
     let shade = if word.len() < name.len() { f64::from(number % 2) * 0.06 } else { (hash / 360 % 5) as f64 * 0.02 };
     hsl(hue, 0.55, 0.68 + shade)

@@ -17,9 +17,12 @@ fn token(layers: i64) -> Table {
     use Quantity::{Duration, Number, Text};
     let mut rows = Vec::new();
     for layer in 0..layers {
-        for (part, op, time) in
-            [("attention", "MUL_MAT", 7_000), ("attention", "ROPE", 900), ("ffn", "MUL_MAT", 12_345), ("norm", "ADD", 40)]
-        {
+        for (part, op, time) in [
+            ("attention", "MUL_MAT", 7_000),
+            ("attention", "ROPE", 900),
+            ("ffn", "MUL_MAT", 12_345),
+            ("norm", "ADD", 40),
+        ] {
             rows.push(vec![text("decode"), text(part), int(layer), text(op), int(time * 1_000 + layer)]);
         }
     }
@@ -42,7 +45,8 @@ fn samples() -> Table {
 
 /// Names that would be taken for something else.
 fn evil() -> Table {
-    let names = ["a;b", "x 12", "# no remark", "\x1b[2J\n", "</text><script>alert('1')</script>", "\u{ffff}\u{202e}\"&", ""];
+    let names =
+        ["a;b", "x 12", "# no remark", "\x1b[2J\n", "</text><script>alert('1')</script>", "\u{ffff}\u{202e}\"&", ""];
     let rows = names.iter().enumerate().map(|(n, name)| vec![text(name), int(1), int(1 << n)]).collect();
     flame(&[("op", Quantity::Text), ("layer", Quantity::Number)], ("n", Quantity::Number), rows)
 }
