@@ -116,6 +116,8 @@ struct Picked {
     frames: usize,
     /// What a frame is drawn from.
     least: u64,
+    /// What is too narrow in any case.
+    narrowest: u64,
     /// Of those that are just as wide, how many are.
     ties: usize,
 }
@@ -127,9 +129,10 @@ impl Picked {
         root.widths(&mut widths);
         widths.sort_unstable_by(|a, b| b.cmp(a));
         widths.truncate(LINES);
-        let least = widths.last().copied().unwrap_or(0).max(root.total / NARROWEST);
+        let narrowest = root.total / NARROWEST;
+        let least = widths.last().copied().unwrap_or(0).max(narrowest);
         let ties = widths.iter().filter(|width| **width == least).count();
-        let mut picked = Self { entries: Vec::new(), frames: 0, least, ties };
+        let mut picked = Self { entries: Vec::new(), frames: 0, least, narrowest, ties };
         picked.put(root, 0);
         picked
     }
@@ -150,12 +153,17 @@ impl Picked {
         }
         self.frame(node, depth);
         let shown = node.inner.iter().take(INNER).take_while(|inner| self.put(inner, depth + 1)).count();
-        match &node.inner[shown..] {
-            rest if shown == 0 || rest.is_empty() => {}
+        let rest = &node.inner[shown..];
+        let total = rest.iter().map(|node| node.total).sum();
+        // What is outermost is told in full.
+        if shown == 0 || depth > 0 && total < self.narrowest {
+            return true;
+        }
+        match rest {
+            [] => {}
             // It takes no more room than to say that there is one.
             [one] => self.frame(one, depth + 1),
             rest => {
-                let total = rest.iter().map(|node| node.total).sum();
                 let label = format!("… {} more", value::grouped(rest.len() as i128));
                 self.entries.push(Entry { depth: depth + 1, label, style: Style::Dim, total });
             }

@@ -108,27 +108,21 @@ fn the_widest_are_drawn_and_the_rest_is_counted() {
       attention                  237 ms  35.9 % ████████▋
         layer=29                7.90 ms  1.20 % ▎
           MUL_MAT               7.00 ms  1.06 % ▎
-          ROPE                   900 µs  0.14 % ▏
         layer=28                7.90 ms  1.20 % ▎
           MUL_MAT               7.00 ms  1.06 % ▎
-          ROPE                   900 µs  0.14 % ▏
         layer=27                7.90 ms  1.20 % ▎
           MUL_MAT               7.00 ms  1.06 % ▎
-          ROPE                   900 µs  0.14 % ▏
         layer=26                7.90 ms  1.20 % ▎
           MUL_MAT               7.00 ms  1.06 % ▎
-          ROPE                   900 µs  0.14 % ▏
         layer=25                7.90 ms  1.20 % ▎
           MUL_MAT               7.00 ms  1.06 % ▎
-          ROPE                   900 µs  0.14 % ▏
         layer=24                7.90 ms  1.20 % ▎
           MUL_MAT               7.00 ms  1.06 % ▎
-          ROPE                   900 µs  0.14 % ▏
         … 24 more                190 ms  28.7 % ██████▉
       head › MUL_MAT            48.0 ms  7.26 % █▊
       (not in an operator)      4.32 ms  0.65 % ▏
       norm                      1.20 ms  0.18 % ▏
-    30 of 156 frames; a file has them all: to "NAME.svg"
+    24 of 156 frames; a file has them all: to "NAME.svg"
     "#);
 }
 
