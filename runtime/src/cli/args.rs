@@ -549,3 +549,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => Err(wrong()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_name_tells_the_format() {
+        let of = |file: &str| Format::wanted(None, Some(Path::new(file)));
+        let told = ["run.folded", "run.PB.gz", "a/run.flame.svg", "run.csv", "run.jsonl", "run.txt"].map(of);
+        let wanted = [Format::Folded, Format::Pprof, Format::Flame, Format::Csv, Format::Json, Format::Table];
+        assert_eq!(told, wanted);
+        assert_eq!(
+            Format::wanted(Some(Format::Json), Some(Path::new("run.folded"))),
+            Format::Json,
+            "one that is named counts"
+        );
+    }
+}

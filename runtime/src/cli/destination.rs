@@ -115,6 +115,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_use_only_when_whole_gets_its_name_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        for format in [Format::Flame, Format::Folded, Format::Pprof] {
+            let path = dir.path().join(format.name());
+            let open = || {
+                let mut out = Destination::open(format, Some(&path)).unwrap();
+                out.write_all(b"half").unwrap();
+                out.flush().unwrap();
+                assert!(!path.exists() && partial(&path).exists(), "{format:?} while it is written");
+                out
+            };
+            drop(open());
+            assert!(!path.exists() && !partial(&path).exists(), "{format:?} that was given up");
+            let mut out = open();
+            out.finish().unwrap();
+            drop(out);
+            assert_eq!(fs::read(&path).unwrap(), b"half");
+            assert!(!partial(&path).exists(), "{format:?} that is whole");
+        }
+    }
+
+    #[test]
     fn a_folder_is_no_file() {
         let dir = tempfile::tempdir().unwrap();
         assert!(matches!(Destination::open(Format::Csv, Some(dir.path())), Err(DestinationError::Folder { .. })));
