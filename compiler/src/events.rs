@@ -38,9 +38,9 @@ impl Clauses<'_> {
         conditions: &Conditions,
     ) {
         let GroupKind::Columns { into, limit, .. } = &group.kind else { return };
+        let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
         let table_words = by.first().map(|k| k.expr.span).or(into.as_ref().map(|n| n.span));
         if let Some(span) = table_words.or(limit.as_ref().map(|l| l.span)) {
-            let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
             let d = Diagnostic::error("PI0330", format!("`{word}` takes neither `by` nor `into` nor `limit`"));
             let help = match word {
                 "print" => {
@@ -56,7 +56,6 @@ impl Clauses<'_> {
         }
         for column in columns {
             let ast::ExprKind::Call { args, .. } = &column.expr.kind else {
-                let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
                 self.errors.push(not_alone(word, column.expr.span));
                 continue;
             };
@@ -68,7 +67,6 @@ impl Clauses<'_> {
                 Some("gauge") => self.gauge(point, args, span, &mut known),
                 Some("node") => self.node(point, args, span, &mut known),
                 _ => {
-                    let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
                     self.errors.push(not_alone(word, span));
                     continue;
                 }

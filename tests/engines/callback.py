@@ -24,7 +24,9 @@ import re
 import sys
 
 # ggml_tensor (64 bits, since February 2025): ne, nb, data, name.
-NE, NB, OP, SRC, DATA, NAME = 16, 48, 80, 152, 248, 256
+NE, NB, OP, FLAGS, SRC, DATA, NAME = 16, 48, 80, 148, 152, 248, 256
+# What ggml computes has this flag in builds that know it; what lacks it there is passed over.
+COMPUTE = 16
 # llama_context_params: sizes first; cb_eval behind defrag_thold, which is -1 if nobody sets it.
 N_CTX, N_BATCH, N_UBATCH, N_THREADS, N_THREADS_BATCH, DEFRAG_THOLD, CB_EVAL = 0, 4, 8, 28, 32, 84, 88
 TOPK = re.compile(rb"ffn_moe_topk-(\d+)")
@@ -118,7 +120,8 @@ class Engine:
                 "name": ctypes.string_at(t + NAME).decode(),
             }
         sources = (ctypes.c_uint64 * 10).from_address(tensor + SRC)
-        return {**known(tensor), "sources": [known(s) for s in sources if s]}
+        flags = ctypes.c_int32.from_address(tensor + FLAGS).value
+        return {**known(tensor), "computed": bool(flags & COMPUTE), "sources": [known(s) for s in sources if s]}
 
     def decode(self, tokens):
         if self.graph is not None:
@@ -157,7 +160,8 @@ def main():
         engine.routed.clear()
         answer = {"tokens": n, "prompt_tokens": args.prompt, "prompt_ms": 0, "eval_ms": 0, "text": "", "routed": routed}
         if engine.graph is not None:
-            answer["graph"] = engine.graph
+            knows = any(t["computed"] for t in engine.graph)
+            answer["graph"] = [t for t in engine.graph if t["computed"] or not knows]
         print(json.dumps(answer), flush=True)
 
 

@@ -118,7 +118,8 @@ fn picture(lab: &Lab, recording: &str, name: &str, params: &[&str]) -> String {
     let out = lab.folder().join(name);
     let mut arguments = vec!["replay".to_owned(), recording.to_owned(), "-o".to_owned(), out.display().to_string()];
     arguments.extend(params.iter().flat_map(|p| ["-P".to_owned(), (*p).to_owned()]));
-    Profinfer::run(arguments).succeeded();
+    let run = Profinfer::run(arguments);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
     fs::read_to_string(&out).expect("the picture")
 }
 
@@ -131,7 +132,8 @@ fn recorded(engine: &mut Callback, recording: &str) -> Vec<Computed> {
     let running = Profinfer::start_attached(arguments);
     let graph = engine.graph(4);
     let report = running.interrupt();
-    report.succeeded();
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
+    assert!(report.stderr.contains("lost     nothing"), "{}", report.stderr);
     graph
 }
 

@@ -8,8 +8,8 @@ use crate::record::{AtEvents, Node, Part, Source, Tensor};
 /// The tensors that a step begins with.
 const TABLE: i64 = 1;
 const TOKENS: i64 = 2;
-const CACHE: i64 = 100;
-const WEIGHT: i64 = 200;
+const CACHE: i64 = 10_000_000;
+const WEIGHT: i64 = 20_000_000;
 
 fn tensor(id: i64, name: &str) -> Tensor {
     Tensor { id, root: id, name: name.to_owned() }
