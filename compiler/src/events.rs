@@ -34,9 +34,9 @@ impl Clauses<'_> {
         conditions: &Conditions,
     ) {
         let GroupKind::Columns { into, limit, .. } = &group.kind else { return };
+        let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
         let table_words = by.first().map(|k| k.expr.span).or(into.as_ref().map(|n| n.span));
         if let Some(span) = table_words.or(limit.as_ref().map(|l| l.span)) {
-            let word = columns.iter().find_map(|c| event_word(&c.expr)).unwrap_or_default();
             let d = Diagnostic::error("PI0330", format!("`{word}` takes neither `by` nor `into` nor `limit`"));
             self.errors.push(d.at(span, "belongs to tables").help(
                 "each event is printed by itself; put it into the text: print(\"{op} {dur}\"), or split groups with `;`",
@@ -48,7 +48,7 @@ impl Clauses<'_> {
         }
         for column in columns {
             let ast::ExprKind::Call { args, .. } = &column.expr.kind else {
-                self.errors.push(not_alone("print", column.expr.span));
+                self.errors.push(not_alone(word, column.expr.span));
                 continue;
             };
             let faults = self.errors.len();
@@ -57,7 +57,7 @@ impl Clauses<'_> {
                 Some("node") => self.node(point, args, column.expr.span, &mut known),
                 Some("print") => self.print(point, args, column.expr.span, &mut known),
                 _ => {
-                    self.errors.push(not_alone("print", column.expr.span));
+                    self.errors.push(not_alone(word, column.expr.span));
                     continue;
                 }
             };

@@ -33,7 +33,11 @@ pub fn declared(program: &ast::Program, text_of: &dyn Fn(&ast::Expr) -> String) 
         .filter_map(|item| match &item.kind {
             ItemKind::Param(p) => Some(Declared {
                 name: p.name.node.clone(),
-                ty: p.ty.of.as_ref().unwrap_or(&p.ty.name).node.clone(),
+                ty: p
+                    .ty
+                    .of
+                    .as_ref()
+                    .map_or_else(|| p.ty.name.node.clone(), |of| format!("{}({})", p.ty.name.node, of.node)),
                 default: p.default.as_ref().map(text_of),
                 help: item.docs.join(" "),
             }),

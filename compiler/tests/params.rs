@@ -123,12 +123,12 @@ fn parameters_stand_in_patterns() {
 
 #[test]
 fn declared_parameters_are_listed_for_help() {
-    let text = "/// Rows\n/// to show.\nparam top: int = 2 * 10\nparam op: ggml_op\non ggml_op($op) < count() >";
+    let text = "/// Rows\n/// to show.\nparam top: int = 2 * 10\nparam op: enum(ggml_op)\non ggml_op($op) < count() >";
     let mut sources = profinfer_lang::source::SourceMap::new();
     let file = sources.add("test.pi", text);
     let program = profinfer_lang::parse(&sources, file).program;
     let declared = profinfer_compiler::params::declared(&program, &|e| sources.text(e.span).to_owned());
     let listed: Vec<_> =
         declared.iter().map(|d| (d.name.as_str(), d.ty.as_str(), d.default.as_deref(), d.help.as_str())).collect();
-    assert_eq!(listed, [("top", "int", Some("2 * 10"), "Rows to show."), ("op", "ggml_op", None, "")]);
+    assert_eq!(listed, [("top", "int", Some("2 * 10"), "Rows to show."), ("op", "enum(ggml_op)", None, "")]);
 }

@@ -9,6 +9,9 @@ by line:
     prints   ready PID         the model is loaded, nothing has been computed
     reads    go N              decodes the prompt and N - 1 more tokens, all with the callback
     prints   {"tokens":N,…}    one line of JSON: tokens of the prompt, and `routed`: choices as "layer expert": how many
+    reads    graph N           the same, and nothing is asked for, so that the engine computes as without a callback
+    prints   {"tokens":N,…}    as above, with `graph`: the tensors of the last token's graph in the order in which they are
+                               computed, views included, each with operator, name, its own number, and those of its sources
     reads    quit              (or end of input) ends it
 """
 
@@ -21,7 +24,9 @@ import re
 import sys
 
 # ggml_tensor (64 bits, since February 2025): ne, nb, data, name.
-NE, NB, DATA, NAME = 16, 48, 248, 256
+NE, NB, OP, FLAGS, SRC, DATA, NAME = 16, 48, 80, 148, 152, 248, 256
+# What ggml computes has this flag in builds that know it; what lacks it there is passed over.
+COMPUTE = 16
 # llama_context_params: sizes first; cb_eval behind defrag_thold, which is -1 if nobody sets it.
 N_CTX, N_BATCH, N_UBATCH, N_THREADS, N_THREADS_BATCH, DEFRAG_THOLD, CB_EVAL = 0, 4, 8, 28, 32, 84, 88
 TOPK = re.compile(rb"ffn_moe_topk-(\d+)")
@@ -50,6 +55,11 @@ class Engine:
             base.ggml_backend_load_all_from_path(args.backends.encode())
         self.llama.llama_backend_init()
         self.routed = collections.Counter()
+        # Tensors of the graph at hand, where they are wanted.
+        self.graph = None
+        library = base if args.backends else self.llama
+        self.op_name = library.ggml_op_name
+        self.op_name.restype, self.op_name.argtypes = ctypes.c_char_p, [ctypes.c_int]
         self.model = self.load(args.model)
         self.context = self.make_context(args)
 
@@ -86,6 +96,10 @@ class Engine:
 
     def evaluated(self, tensor, ask, _):
         """What ggml calls for each tensor: whether it wants to be shown (`ask`), and once it is computed."""
+        if self.graph is not None:
+            if ask:
+                self.graph.append(self.described(tensor))
+            return False
         name = TOPK.fullmatch(ctypes.string_at(tensor + NAME))
         if name and not ask:
             ne = (ctypes.c_int64 * 4).from_address(tensor + NE)
@@ -97,7 +111,21 @@ class Engine:
                     self.routed[int(name[1]), expert] += 1
         return bool(name) if ask else True
 
+    def described(self, tensor):
+        """What a tensor is, and what it is computed of, with the names and operators of these."""
+        def known(t):
+            return {
+                "id": t,
+                "op": self.op_name(ctypes.c_int32.from_address(t + OP).value).decode(),
+                "name": ctypes.string_at(t + NAME).decode(),
+            }
+        sources = (ctypes.c_uint64 * 10).from_address(tensor + SRC)
+        flags = ctypes.c_int32.from_address(tensor + FLAGS).value
+        return {**known(tensor), "computed": bool(flags & COMPUTE), "sources": [known(s) for s in sources if s]}
+
     def decode(self, tokens):
+        if self.graph is not None:
+            self.graph.clear()
         array = (ctypes.c_int32 * len(tokens))(*tokens)
         get_one = self.llama.llama_batch_get_one
         get_one.restype, get_one.argtypes = Batch, [ctypes.c_void_p, ctypes.c_int32]
@@ -123,6 +151,7 @@ def main():
         if words[:1] == ["quit"]:
             break
         n = int(words[1])
+        engine.graph = [] if words[0] == "graph" else None
         # Any tokens will do: the vocabulary has 49,152.
         engine.decode([1 + (37 * i + 11) % 49_000 for i in range(args.prompt)])
         for i in range(n - 1):
@@ -130,6 +159,9 @@ def main():
         routed = {f"{layer} {expert}": count for (layer, expert), count in sorted(engine.routed.items())}
         engine.routed.clear()
         answer = {"tokens": n, "prompt_tokens": args.prompt, "prompt_ms": 0, "eval_ms": 0, "text": "", "routed": routed}
+        if engine.graph is not None:
+            knows = any(t["computed"] for t in engine.graph)
+            answer["graph"] = [t for t in engine.graph if t["computed"] or not knows]
         print(json.dumps(answer), flush=True)
 
 

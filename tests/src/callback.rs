@@ -1,4 +1,5 @@
-//! llama.cpp driven through its C interface, with its own eval callback telling which experts were chosen.
+//! llama.cpp driven through its C interface, with its own eval callback telling which experts were chosen, or what is computed
+//! of what.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -13,6 +14,26 @@ use crate::engine::{Kind, Model};
 
 /// Choices by layer and expert.
 pub type Routed = BTreeMap<(u64, u64), u64>;
+
+/// A tensor of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tensor {
+    /// Its address.
+    pub id: u64,
+    /// Its operator.
+    pub op: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A tensor that a graph computes, views included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Computed {
+    /// The tensor.
+    pub tensor: Tensor,
+    /// What it is computed of.
+    pub sources: Vec<Tensor>,
+}
 
 /// A process with the engine's library, held after loading; ended when dropped.
 #[derive(Debug)]
@@ -29,9 +50,18 @@ impl Callback {
     /// If it cannot be started.
     #[track_caller]
     pub fn start(cache: &Cache, kind: Kind, ubatch: u32, prompt: u64) -> Callback {
+        Self::start_with(cache, kind, Model::Moe, ubatch, prompt)
+    }
+
+    /// Starts one on a model.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[track_caller]
+    pub fn start_with(cache: &Cache, kind: Kind, model: Model, ubatch: u32, prompt: u64) -> Callback {
         let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("engines/callback.py");
         let mut command = Command::new(cache.python());
-        command.arg(driver).arg(Model::Moe.file(cache));
+        command.arg(driver).arg(model.file(cache));
         match kind {
             Kind::Xllamacpp => {
                 command.arg(library(&cache.xllamacpp().join("xllamacpp"), "xllamacpp."));
@@ -65,14 +95,38 @@ impl Callback {
     /// If it dies.
     #[track_caller]
     pub fn go(&mut self, tokens: u64) -> Routed {
-        writeln!(self.stdin, "go {tokens}").and_then(|()| self.stdin.flush()).or_fail("the driver is gone");
-        let line = self.line();
-        let value: Value = serde_json::from_str(&line).or_fail(format_args!("the answer {line:?}"));
+        let value = self.ask(&format!("go {tokens}"));
         let routed = value["routed"].as_object().or_fail("choices").iter().map(|(key, n)| {
             let (layer, expert) = key.split_once(' ').or_fail("a layer and an expert");
             ((layer.parse().or_fail("a layer"), expert.parse().or_fail("an expert")), n.as_u64().or_fail("a number"))
         });
         routed.collect()
+    }
+
+    /// Decodes the prompt and all but one of `tokens` more; the graph of the last one, in the order in which it is computed.
+    ///
+    /// # Panics
+    /// If it dies.
+    #[track_caller]
+    pub fn graph(&mut self, tokens: u64) -> Vec<Computed> {
+        let value = self.ask(&format!("graph {tokens}"));
+        let known = |v: &Value| Tensor {
+            id: v["id"].as_u64().or_fail("a number"),
+            op: v["op"].as_str().or_fail("an operator").to_owned(),
+            name: v["name"].as_str().or_fail("a name").to_owned(),
+        };
+        let graph = value["graph"].as_array().or_fail("a graph").iter().map(|v| Computed {
+            tensor: known(v),
+            sources: v["sources"].as_array().or_fail("sources").iter().map(known).collect(),
+        });
+        graph.collect()
+    }
+
+    #[track_caller]
+    fn ask(&mut self, what: &str) -> Value {
+        writeln!(self.stdin, "{what}").and_then(|()| self.stdin.flush()).or_fail("the driver is gone");
+        let line = self.line();
+        serde_json::from_str(&line).or_fail(format_args!("the answer {line:?}"))
     }
 
     #[track_caller]

@@ -237,14 +237,19 @@ fn wanted(items: &[Item], item: usize, sweep: usize) -> (f64, f64) {
     let mut add = |others: &[usize], factor: f64| {
         for other in others {
             // Long lines are to be straight.
-            let w = factor * if this.is_bend || items[*other].is_bend { 3.0 } else { 1.0 };
+            let w = factor
+                * match (this.is_bend, items[*other].is_bend) {
+                    (true, true) => 10.0,
+                    (true, false) | (false, true) => 2.0,
+                    (false, false) => 1.0,
+                };
             sum += w * items[*other].x;
             weight += w;
         }
     };
     let last = sweep + 4 >= 3 * SWEEPS;
-    add(&this.up, if sweep.is_multiple_of(2) || last { 1.0 } else { 0.3 });
-    add(&this.down, if !sweep.is_multiple_of(2) || last { 1.0 } else { 0.3 });
+    add(&this.up, if sweep.is_multiple_of(2) || last { 1.0 } else { 0.5 });
+    add(&this.down, if !sweep.is_multiple_of(2) || last { 1.0 } else { 0.5 });
     if weight > 0.0 { (sum / weight, if this.is_bend { 4.0 } else { 1.0 }) } else { (this.x, 0.2) }
 }
 

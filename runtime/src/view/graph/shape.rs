@@ -445,7 +445,13 @@ impl<'g> Making<'g> {
                     let so_far: Vec<String> = chain[..=n].iter().map(|w| (*w).clone()).collect();
                     let key = (from, so_far);
                     let next = match views.get(&key) {
-                        Some(view) => *view,
+                        Some(view) => {
+                            let name = self.name(edge.of);
+                            if let Some((_, names)) = self.names.get_mut(view) {
+                                names[1].and(name);
+                            }
+                            *view
+                        }
                         None => self.view(chain[n], edge.of, self.shape.boxes[to].cluster),
                     };
                     views.insert(key, next);
@@ -479,6 +485,7 @@ impl<'g> Making<'g> {
 
     fn view(&mut self, word: &str, of: From, cluster: Option<usize>) -> usize {
         let source = self.name(of).to_owned();
+        self.names.insert(self.shape.boxes.len(), (1, vec![Common::new(word), Common::new(&source)]));
         self.shape.boxes.push(Drawn {
             what: What::View,
             lines: vec![word.to_owned()],

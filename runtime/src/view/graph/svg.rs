@@ -177,8 +177,7 @@ impl<'a> Drawing<'a> {
             let pad = if drawn.what == What::Groups { 56.0 } else { 16.0 };
             (widths.fold(0.0, f64::max) + pad, LINE * lines.len() as f64 + 10.0)
         };
-        let titles: Vec<f64> =
-            (0..shape.clusters.len()).map(|c| CHAR * title(shape, c).chars().count() as f64).collect();
+        let titles: Vec<f64> = (0..shape.clusters.len()).map(|c| wide(&title(shape, c), true) * 1.2).collect();
         Self { graph, shape, colours, layout: layout(shape, &size, &titles) }
     }
 

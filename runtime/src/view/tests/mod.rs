@@ -3,6 +3,7 @@
 mod cost;
 mod counters;
 mod csv;
+mod graph;
 mod heatmap;
 mod html;
 mod json;
