@@ -177,8 +177,13 @@ fn is_number(piece: &str) -> bool {
     piece.starts_with(|c: char| c.is_ascii_digit())
 }
 
+/// A source as it is the same in groups that are alike: its place in the group, the views of it that are read, a leaf's name.
+type AlikeSource = (Option<usize>, Vec<String>, String);
+/// A node as it is the same in groups that are alike: its name, its sources.
+type AlikeNode = (String, Vec<AlikeSource>);
+
 /// What is the same in groups that are alike: names, and what is computed of what within them.
-fn likeness(graph: &Graph, group: &Group) -> Vec<(String, Vec<(Option<usize>, Vec<String>, String)>)> {
+fn likeness(graph: &Graph, group: &Group) -> Vec<AlikeNode> {
     let place: HashMap<usize, usize> = group.nodes.iter().enumerate().map(|(at, node)| (*node, at)).collect();
     let edge = |e: &Edge| match e.of {
         From::Node(n) => (place.get(&n).copied(), e.views.clone(), String::new()),
