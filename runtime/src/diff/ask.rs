@@ -22,13 +22,15 @@ use crate::session::run::Sink;
 /// Keys that operators are compared by where none are named; each is taken if it was recorded.
 const USUAL: [&[&str]; 3] = [&["op = first(fused, concat(op))", "op"], &["part"], &["layer"]];
 /// What tells whether two engines do the same: each is taken if it was recorded.
-const SHAPE: [&[&str]; 4] =
-    [&["op = first(fused, concat(op))", "op"], &["part"], &["type = src0.type", "type"], &["threads = nth"]];
+const SHAPE: [&[&str]; 3] = [&["op = first(fused, concat(op))", "op"], &["part"], &["type = src0.type", "type"]];
+/// How many threads share an operator.
+const NTH: &[&str] = &["threads = nth"];
 /// Rows that a table may have: a step and a key make one.
 const LIMIT: u32 = 10_000_000;
-/// The table of steps, and that of shapes.
+/// The table of steps, that of shapes, that of threads.
 const STEPS: &str = "steps_of_diff";
 const SHAPES: &str = "shapes_of_diff";
+const THREADS: &str = "threads_of_diff";
 
 /// A recording, as far as it matters for a difference.
 #[derive(Debug, Default)]
@@ -53,6 +55,8 @@ pub(super) struct Recorded {
     pub(super) groups: Vec<Group>,
     /// What tells whether two engines do the same.
     pub(super) shapes: Option<Group>,
+    /// How many threads share operators.
+    pub(super) threads: Option<Group>,
 }
 
 /// A micro-batch.
@@ -211,6 +215,9 @@ impl Asked {
             asked.has_shapes = true;
             asked.put_operators(&shape.join(", "), SHAPES);
         }
+        if let Some(threads) = asked.first_of(&ask, NTH)? {
+            asked.put_operators(&threads, THREADS);
+        }
         asked.lacks.sort();
         asked.lacks.dedup();
         Ok(asked)
@@ -338,6 +345,7 @@ impl Recorded {
         let group = |name: &str| tables.named(name).map(|table| Group::of(table, &places));
         self.groups = asked.groups.iter().filter_map(|name| group(name)).collect();
         self.shapes = asked.has_shapes.then(|| group(SHAPES)).flatten();
+        self.threads = group(THREADS);
         if !self.lost.is_empty() {
             self.leave_out();
         }
