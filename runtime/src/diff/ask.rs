@@ -124,7 +124,7 @@ struct Opened {
 impl Opened {
     /// What it answers: its end and its processes by themselves, all else by a replay.
     fn read(mut self, path: &Path, script: &Script, asked: &Asked) -> Result<Recorded, DiffError> {
-        let failed = |source| DiffError::Replay { name: path.display().to_string(), source };
+        let failed = |source| DiffError::Replay { name: path.display().to_string(), source: Box::new(source) };
         let (mut processes, mut lost) = (Vec::new(), BTreeMap::new());
         let told = &mut |told| -> io::Result<()> {
             match told {
@@ -278,7 +278,7 @@ struct Ask<'r> {
 
 impl Ask<'_> {
     /// The first recording that lacks something of such a key of a point, and what it lacks.
-    fn lacking(&self, point: &str, key: &str) -> Result<Option<(String, Lacking)>, DiffError> {
+    fn lacking(&self, point: &str, key: &str) -> Result<Option<(String, Box<Lacking>)>, DiffError> {
         let script = Script::parse("<diff>", &format!("on {point} < n = count() by {key} >"));
         let compile = |engine| compiled(&script, engine).map_err(|said| DiffError::Script { said });
         let Some(first) = self.all.first() else { return Ok(None) };
@@ -288,7 +288,7 @@ impl Ask<'_> {
                 plan = compile(&opened.engine)?;
             }
             if let Err(lacking) = bind(&plan.plan, &opened.head) {
-                return Ok(Some((opened.name.clone(), lacking)));
+                return Ok(Some((opened.name.clone(), Box::new(lacking))));
             }
         }
         Ok(None)

@@ -85,7 +85,7 @@ fn of_phase(recordings: &[[Recorded; 2]], phase: &str) -> Vec<Difference> {
 fn threads(recorded: &Recorded, phase: &str) -> BTreeSet<String> {
     let is_of = |step: &usize| recorded.steps.get(*step).is_some_and(|s| s.phase == phase);
     let rows = recorded.threads.iter().flat_map(|g| g.rows.values());
-    rows.filter(|row| row.of.keys().any(|step| is_of(step))).map(|row| named(&row.keys)).collect()
+    rows.filter(|row| row.of.keys().any(is_of)).map(|row| named(&row.keys)).collect()
 }
 
 /// How often there is such an operator in most steps of a phase; none if there is none.
