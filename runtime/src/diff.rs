@@ -48,18 +48,18 @@ pub enum DiffError {
     #[error("a recording is read twice, which standard input cannot be: name files")]
     Pipe,
     #[error("{name}: {source}")]
-    Replay { name: String, source: ReplayError },
+    Replay { name: String, source: Box<ReplayError> },
     #[error("these are no keys of operators: {keys}\n{said}")]
     Keys { keys: String, said: String },
     #[error("the script that a recording is asked by does not compile:\n{said}")]
     Script { said: String },
     #[error("{name} cannot be compared by {by}: {lacking}; or record compare.pi, which has what is usual")]
-    Lacking { name: String, by: String, lacking: Lacking },
+    Lacking { name: String, by: String, lacking: Box<Lacking> },
     #[error(
         "{name} cannot be compared: it does not say which step its events are of ({lacking}). Record compare.pi: \
          profinfer record compare.pi -o FILE --pid N"
     )]
-    NoSteps { name: String, lacking: Lacking },
+    NoSteps { name: String, lacking: Box<Lacking> },
     #[error("{name} has no whole step of the engine: generate some tokens while it is recorded")]
     Empty { name: String },
     #[error("{before} and {after} have no kind of step in common: one has {has}, the other {other}")]

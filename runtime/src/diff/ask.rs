@@ -22,13 +22,15 @@ use crate::session::run::Sink;
 /// Keys that operators are compared by where none are named; each is taken if it was recorded.
 const USUAL: [&[&str]; 3] = [&["op = first(fused, concat(op))", "op"], &["part"], &["layer"]];
 /// What tells whether two engines do the same: each is taken if it was recorded.
-const SHAPE: [&[&str]; 4] =
-    [&["op = first(fused, concat(op))", "op"], &["part"], &["type = src0.type", "type"], &["threads = nth"]];
+const SHAPE: [&[&str]; 3] = [&["op = first(fused, concat(op))", "op"], &["part"], &["type = src0.type", "type"]];
+/// How many threads share an operator.
+const NTH: &[&str] = &["threads = nth"];
 /// Rows that a table may have: a step and a key make one.
 const LIMIT: u32 = 10_000_000;
-/// The table of steps, and that of shapes.
+/// The table of steps, that of shapes, that of threads.
 const STEPS: &str = "steps_of_diff";
 const SHAPES: &str = "shapes_of_diff";
+const THREADS: &str = "threads_of_diff";
 
 /// A recording, as far as it matters for a difference.
 #[derive(Debug, Default)]
@@ -53,6 +55,8 @@ pub(super) struct Recorded {
     pub(super) groups: Vec<Group>,
     /// What tells whether two engines do the same.
     pub(super) shapes: Option<Group>,
+    /// How many threads share operators.
+    pub(super) threads: Option<Group>,
 }
 
 /// A micro-batch.
@@ -120,7 +124,7 @@ struct Opened {
 impl Opened {
     /// What it answers: its end and its processes by themselves, all else by a replay.
     fn read(mut self, path: &Path, script: &Script, asked: &Asked) -> Result<Recorded, DiffError> {
-        let failed = |source| DiffError::Replay { name: path.display().to_string(), source };
+        let failed = |source| DiffError::Replay { name: path.display().to_string(), source: Box::new(source) };
         let (mut processes, mut lost) = (Vec::new(), BTreeMap::new());
         let told = &mut |told| -> io::Result<()> {
             match told {
@@ -211,6 +215,9 @@ impl Asked {
             asked.has_shapes = true;
             asked.put_operators(&shape.join(", "), SHAPES);
         }
+        if let Some(threads) = asked.first_of(&ask, NTH)? {
+            asked.put_operators(&threads, THREADS);
+        }
         asked.lacks.sort();
         asked.lacks.dedup();
         Ok(asked)
@@ -271,7 +278,7 @@ struct Ask<'r> {
 
 impl Ask<'_> {
     /// The first recording that lacks something of such a key of a point, and what it lacks.
-    fn lacking(&self, point: &str, key: &str) -> Result<Option<(String, Lacking)>, DiffError> {
+    fn lacking(&self, point: &str, key: &str) -> Result<Option<(String, Box<Lacking>)>, DiffError> {
         let script = Script::parse("<diff>", &format!("on {point} < n = count() by {key} >"));
         let compile = |engine| compiled(&script, engine).map_err(|said| DiffError::Script { said });
         let Some(first) = self.all.first() else { return Ok(None) };
@@ -281,7 +288,7 @@ impl Ask<'_> {
                 plan = compile(&opened.engine)?;
             }
             if let Err(lacking) = bind(&plan.plan, &opened.head) {
-                return Ok(Some((opened.name.clone(), lacking)));
+                return Ok(Some((opened.name.clone(), Box::new(lacking))));
             }
         }
         Ok(None)
@@ -338,6 +345,7 @@ impl Recorded {
         let group = |name: &str| tables.named(name).map(|table| Group::of(table, &places));
         self.groups = asked.groups.iter().filter_map(|name| group(name)).collect();
         self.shapes = asked.has_shapes.then(|| group(SHAPES)).flatten();
+        self.threads = group(THREADS);
         if !self.lost.is_empty() {
             self.leave_out();
         }

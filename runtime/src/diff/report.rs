@@ -176,9 +176,8 @@ fn sentence(phase: &Phase) -> String {
                      several times, and name all pairs";
         }
     }
-    if mean.verdict.is_change()
-        && mean.verdict != median.verdict
-        && let Some(change) = mean.change
+    if let (true, Some(change), Some(usual)) = (mean.verdict.is_change(), mean.change, median.change)
+        && (mean.verdict != median.verdict || change.low > usual.high || change.high < usual.low)
     {
         text += &format!("; the mean is {}: some steps differ more than most", by(change));
     }

@@ -28,26 +28,64 @@ pub(super) fn differences(recordings: &[[Recorded; 2]], phases: &[String]) -> Ve
     put("build".to_owned(), sides(recordings, builds));
     put("kernel".to_owned(), sides(recordings, |r| [r.kernel.clone()].into()));
     put("profinfer".to_owned(), sides(recordings, |r| [r.version.clone()].into()));
+    let is_there = |phase: &str, side: usize| {
+        recordings.iter().any(|r| r[side].steps.iter().any(|s| s.phase == *phase && s.is_whole))
+    };
+    let mut shared = Vec::new();
     for phase in phases {
-        let there = [0, 1].map(|side| recordings.iter().any(|r| r[side].steps.iter().any(|s| s.phase == *phase)));
-        if there != [true, true] {
-            put(format!("{phase} steps"), there.map(|t| t.then(|| "some".to_owned())));
-            continue;
+        match [0, 1].map(|side| is_there(phase, side)) {
+            [true, true] => shared.push(phase),
+            there => put(format!("{phase} steps"), there.map(|t| t.then(|| "some".to_owned()))),
         }
-        let keys: BTreeSet<&String> =
-            recordings.iter().flatten().filter_map(|r| r.shapes.as_ref()).flat_map(|g| g.rows.keys()).collect();
-        for key in keys {
-            let name = recordings.iter().flatten().find_map(|r| Some(named(&r.shapes.as_ref()?.rows.get(key)?.keys)));
-            let count = |side: usize| {
-                let of = |r: &Recorded| usual_count(r, key, phase);
-                let counts: BTreeSet<u64> = recordings.iter().filter_map(|r| of(&r[side])).collect();
-                let text = counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
-                (!counts.is_empty()).then_some(text)
-            };
-            put(format!("{phase}: {}", name.unwrap_or_default()), [count(0), count(1)]);
+    }
+    let of_phases: Vec<Vec<Difference>> = shared.iter().map(|phase| of_phase(recordings, phase)).collect();
+    for (phase, of_phase) in shared.iter().zip(&of_phases) {
+        for difference in of_phase {
+            // What all have in common is said once.
+            if !of_phases.iter().all(|others| others.contains(difference)) {
+                let what = format!("{phase}: {}", difference.what);
+                all.push(Difference { what, ..difference.clone() });
+            } else if !all.contains(difference) {
+                all.push(difference.clone());
+            }
         }
     }
     all
+}
+
+/// Threads, and operators with their counts.
+fn of_phase(recordings: &[[Recorded; 2]], phase: &str) -> Vec<Difference> {
+    let mut all = Vec::new();
+    let mut put = |what: String, [before, after]: [Option<String>; 2]| {
+        if before != after {
+            all.push(Difference { what, before, after });
+        }
+    };
+    let threads = [0, 1].map(|side| {
+        let all: BTreeSet<String> = recordings.iter().flat_map(|r| threads(&r[side], phase)).collect();
+        (!all.is_empty()).then(|| all.into_iter().collect::<Vec<_>>().join(", "))
+    });
+    put("threads".to_owned(), threads);
+    let keys: BTreeSet<&String> =
+        recordings.iter().flatten().filter_map(|r| r.shapes.as_ref()).flat_map(|g| g.rows.keys()).collect();
+    for key in keys {
+        let name = recordings.iter().flatten().find_map(|r| Some(named(&r.shapes.as_ref()?.rows.get(key)?.keys)));
+        let count = |side: usize| {
+            let of = |r: &Recorded| usual_count(r, key, phase);
+            let counts: BTreeSet<u64> = recordings.iter().filter_map(|r| of(&r[side])).collect();
+            let text = counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ");
+            (!counts.is_empty()).then_some(text)
+        };
+        put(name.unwrap_or_default(), [count(0), count(1)]);
+    }
+    all
+}
+
+/// How many threads share operators in steps of a phase.
+fn threads(recorded: &Recorded, phase: &str) -> BTreeSet<String> {
+    let is_of = |step: &usize| recorded.steps.get(*step).is_some_and(|s| s.phase == phase);
+    let rows = recorded.threads.iter().flat_map(|g| g.rows.values());
+    rows.filter(|row| row.of.keys().any(is_of)).map(|row| named(&row.keys)).collect()
 }
 
 /// How often there is such an operator in most steps of a phase; none if there is none.

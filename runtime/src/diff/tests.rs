@@ -95,8 +95,8 @@ fn what_only_one_side_has_is_said_first() {
     let after = file(folder.path(), "after", SCRIPT, 60, ("MUL_MAT_ID", 800.0));
     let found = diff(&[[before, after]], &options()).unwrap();
     let of = |what: &str| found.shape.iter().find(|d| d.what == what).map(|d| (d.before.clone(), d.after.clone()));
-    assert_eq!(of("all steps: MUL_MAT ffn"), Some((Some("1".into()), None)));
-    assert_eq!(of("all steps: MUL_MAT_ID ffn"), Some((None, Some("1".into()))));
+    assert_eq!(of("MUL_MAT ffn"), Some((Some("1".into()), None)));
+    assert_eq!(of("MUL_MAT_ID ffn"), Some((None, Some("1".into()))));
     let verdicts = rows(&tables(&found)[3]);
     assert!(verdicts.iter().any(|r| r.starts_with("MUL_MAT only before")), "{verdicts:?}");
     assert!(verdicts.iter().any(|r| r.starts_with("MUL_MAT_ID only after")), "{verdicts:?}");
