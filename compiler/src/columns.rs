@@ -365,7 +365,9 @@ impl<'c, 'a> Columns<'c, 'a> {
                 };
                 Ok((ColumnExpr::Slope(index_of(&mut self.slots, slot)), ty))
             }
-            other => Err(Diagnostic::error("PI0206", format!("no column function is called `{other}`")).at(span, "unknown")),
+            other => {
+                Err(Diagnostic::error("PI0206", format!("no column function is called `{other}`")).at(span, "unknown"))
+            }
         }
     }
 
