@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn frames_that_hold_one_alone_are_one_line() {
-        let column = Column { name: "n".to_owned(), quantity: Quantity::Number, error: None };
+        let column = Column { name: "n".to_owned(), quantity: Quantity::Number, error: None, whole: true };
         let stack = |text: &str| text.split(';').map(str::to_owned).collect::<Vec<_>>();
         let all = vec![(stack("main;a;b"), 3), (stack("main;a;b;c;d"), 2), (stack("main;a;e"), 5)];
         let stacks = Stacks { column: &column, all, total: 10, left_out: 0 };

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::*;
-use crate::record::{AtEvents, Node, Part, Source, Tensor};
+use crate::record::{AtEvents, Node, Part, Source, Tensor, What};
 
 /// The tensors that a step begins with.
 const TABLE: i64 = 1;
@@ -86,7 +86,7 @@ fn step_with_views(number: i64, layers: i64, dur: &dyn Fn(i64) -> u64) -> Vec<Re
 }
 
 fn part(name: &str, quantity: Quantity, value: Value) -> Part {
-    Part::Value { name: name.to_owned(), quantity, value }
+    Part::Value { name: name.to_owned(), quantity, value, whole: true }
 }
 
 /// Two steps of a model with three layers, the second one slower, and the end.
@@ -104,7 +104,7 @@ fn records(change: &dyn Fn(&mut Node)) -> Vec<Record> {
 }
 
 fn end(lost: u64) -> Record {
-    let done = AtEvents { name: "node".to_owned(), point: "ggml_op".to_owned(), printed: true, done: 22, lost };
+    let done = AtEvents { name: "node".to_owned(), point: "ggml_op".to_owned(), what: What::Nodes, done: 22, lost };
     Record::End(End { at_events: vec![done], ..silent_end() })
 }
 
