@@ -29,6 +29,7 @@ use crate::replay::ReplayError;
 use crate::replay::bind::Lacking;
 
 use ask::{Recorded, text_of};
+pub use effect::median;
 pub use judge::{Change, Finding, Verdict};
 use judge::{Judged, Series, judge};
 pub use report::{Report, report};

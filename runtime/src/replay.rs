@@ -292,27 +292,17 @@ impl<'p> Replay<'p> {
         for event in self.events.due_at(now, hold) {
             let table = &plan.tables[event.table];
             match &table.each {
-                None | Some(Each::Record) => {}
+                None => {}
                 Some(Each::Act(actions)) => {
-                    if self.act(actions, sink)? && self.ended_at.is_none() {
+                    let ends = self.act(actions, sink)?;
+                    if ends && self.ended_at.is_none() {
                         self.ended_at = Some(event.time);
                     }
                 }
-                Some(Each::Node(node)) => {
-                    let node = self.events.node(plan, node, &event);
-                    sink.record(&Record::Node(Box::new(node))).map_err(ReplayError::Output)?;
-                }
-                Some(Each::Print(parts)) => {
-                    let print = self.events.print(plan, parts, &event);
-                    sink.record(&Record::Print(print)).map_err(ReplayError::Output)?;
-                }
-                Some(Each::Slice(slice)) => {
-                    let slice = self.events.slice(plan, slice, &event);
-                    sink.record(&Record::Slice(slice)).map_err(ReplayError::Output)?;
-                }
-                Some(Each::Gauge(gauge)) => {
-                    let gauge = self.events.gauge(plan, gauge, &event);
-                    sink.record(&Record::Gauge(gauge)).map_err(ReplayError::Output)?;
+                Some(each) => {
+                    if let Some(record) = self.events.record(plan, each, &event) {
+                        sink.record(&record).map_err(ReplayError::Output)?;
+                    }
                 }
             }
         }

@@ -114,7 +114,7 @@ impl Effect {
 }
 
 /// The median; not a number of nothing.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

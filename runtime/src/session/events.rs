@@ -11,7 +11,7 @@ use profinfer_ebpf::layout::{Layout, sent};
 
 use super::numbers;
 use super::rows::{Key, shown, word};
-use crate::record::{Detail, Gauge, Piece, Print, Process, Slice, Value, What};
+use crate::record::{Detail, Gauge, Piece, Print, Process, Record, Slice, Value, What};
 
 /// An event that came through the ring.
 #[derive(Debug)]
@@ -113,6 +113,17 @@ impl Events {
     pub fn meet(&mut self, pid: u32, who: &str) {
         let name = who.rsplit_once(" (pid ").map_or(who, |(name, _)| name);
         self.names.insert(pid, name.to_owned());
+    }
+
+    /// What goes into the stream of an event, if anything does.
+    pub fn record(&self, plan: &Plan, each: &Each, event: &Happened) -> Option<Record> {
+        Some(match each {
+            Each::Print(parts) => Record::Print(self.print(plan, parts, event)),
+            Each::Slice(slice) => Record::Slice(self.slice(plan, slice, event)),
+            Each::Gauge(gauge) => Record::Gauge(self.gauge(plan, gauge, event)),
+            Each::Node(node) => Record::Node(Box::new(self.node(plan, node, event))),
+            Each::Act(_) | Each::Record => return None,
+        })
     }
 
     /// The slice that an event is.

@@ -11,6 +11,17 @@ const WHOLE: i128 = 128;
 /// Of a longer one, gaps of up to this many numbers are.
 const SHORT_GAP: i128 = 3;
 
+/// The colour so far (0 to 1) along a scale of colours.
+pub(super) fn along(ramp: &[[u8; 3]], fraction: f64) -> [u8; 3] {
+    let at = fraction.clamp(0.0, 1.0) * (ramp.len() - 1) as f64;
+    let below = (at as usize).min(ramp.len() - 2);
+    let part = at - below as f64;
+    std::array::from_fn(|i| {
+        let [a, b] = [ramp[below][i], ramp[below + 1][i]].map(f64::from);
+        (a + (b - a) * part).round() as u8
+    })
+}
+
 /// Pictures with the same axes and the same scale: one for each combination of the keys behind the second.
 pub(super) struct Heat<'t> {
     /// Rows.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::escape::escape;
-use super::heat::{Axis, Heat, Picture, Place, number};
+use super::heat::{Axis, Heat, Picture, Place, along, number};
 use super::line::{Line, paint};
 use super::table::{heading, is_histogram};
 use super::{Renderer, emit, hist, table, value};
@@ -200,13 +200,7 @@ fn tip(table: &Table, row: &Row) -> String {
 
 /// The colour so far up the scale.
 fn color(fraction: f64) -> [u8; 3] {
-    let at = fraction.clamp(0.0, 1.0) * (RAMP.len() - 1) as f64;
-    let below = (at as usize).min(RAMP.len() - 2);
-    let part = at - below as f64;
-    std::array::from_fn(|i| {
-        let [a, b] = [RAMP[below][i], RAMP[below + 1][i]].map(f64::from);
-        (a + (b - a) * part).round() as u8
-    })
+    along(&RAMP, fraction)
 }
 
 fn hex([r, g, b]: [u8; 3]) -> String {

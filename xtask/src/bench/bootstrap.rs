@@ -1,5 +1,6 @@
 //! Medians, and how sure they are: percentile bootstrap over groups of values that belong together.
 
+use profinfer::diff::median;
 use serde::{Deserialize, Serialize};
 
 /// How often values are drawn anew.
@@ -14,17 +15,6 @@ pub(super) struct Estimate {
     pub(super) low: f64,
     /// 2.5 % are above.
     pub(super) high: f64,
-}
-
-/// The median; not a number of nothing.
-pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
-    }
 }
 
 /// The median of all values, with the interval in which 95 % of the medians lie when whole groups are drawn with replacement.

@@ -1,6 +1,8 @@
 //! What may be said of a measured cost: the measured number where it can be resolved, else the computed one, and a verdict.
 
-use super::bootstrap::{Estimate, median, ratio};
+use profinfer::diff::median;
+
+use super::bootstrap::{Estimate, ratio};
 use super::data::{Results, Slowdown};
 
 /// Below this part of a token nothing is claimed from measuring: 0.5 %.

@@ -138,23 +138,12 @@ impl Run<'_> {
         for event in self.events.due(hold) {
             let table = &plan.tables[event.table];
             match &table.each {
-                None | Some(Each::Record) => {}
+                None => {}
                 Some(Each::Act(actions)) => ends |= self.act(actions, sink)?,
-                Some(Each::Node(node)) => {
-                    let node = self.events.node(plan, node, &event);
-                    sink.record(&Record::Node(Box::new(node))).map_err(RunError::Output)?;
-                }
-                Some(Each::Print(parts)) => {
-                    let print = self.events.print(plan, parts, &event);
-                    sink.record(&Record::Print(print)).map_err(RunError::Output)?;
-                }
-                Some(Each::Slice(slice)) => {
-                    let slice = self.events.slice(plan, slice, &event);
-                    sink.record(&Record::Slice(slice)).map_err(RunError::Output)?;
-                }
-                Some(Each::Gauge(gauge)) => {
-                    let gauge = self.events.gauge(plan, gauge, &event);
-                    sink.record(&Record::Gauge(gauge)).map_err(RunError::Output)?;
+                Some(each) => {
+                    if let Some(record) = self.events.record(plan, each, &event) {
+                        sink.record(&record).map_err(RunError::Output)?;
+                    }
                 }
             }
         }

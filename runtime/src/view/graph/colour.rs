@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use super::shape::Shape;
 use super::{Graph, Shade};
 use crate::record::{Column, Quantity};
+use crate::view::heat::along;
 
 /// From the smallest number to the largest: even steps of lightness, the more the darker.
 pub(super) const RAMP: [[u8; 3]; 6] = [
@@ -118,11 +119,5 @@ fn fraction(x: f64, lo: f64, hi: f64, log: bool) -> f64 {
 }
 
 fn ramp(fraction: f64) -> [u8; 3] {
-    let at = fraction.clamp(0.0, 1.0) * (RAMP.len() - 1) as f64;
-    let below = (at as usize).min(RAMP.len() - 2);
-    let part = at - below as f64;
-    std::array::from_fn(|i| {
-        let [a, b] = [RAMP[below][i], RAMP[below + 1][i]].map(f64::from);
-        (a + (b - a) * part).round() as u8
-    })
+    along(&RAMP, fraction)
 }
