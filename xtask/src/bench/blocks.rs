@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use profinfer::diff::median;
 use profinfer::kernel::Stats;
 use profinfer_tests::cache::Cache;
 use profinfer_tests::engine::{Engine, Kind, Model, Options};
 use profinfer_tests::offload;
 
-use super::bootstrap::median;
 use super::data::{Attachment, Four, Slowdown};
 use super::failure::Failure;
 use super::floor::{Floor, Place, Sight, Source};

@@ -1,8 +1,9 @@
 //! What was measured, as it is kept in `results.json`: everything that the page, the plots and the CSV files are made of.
 
+use profinfer::diff::median;
 use serde::{Deserialize, Serialize};
 
-use super::bootstrap::{Estimate, bootstrap, median};
+use super::bootstrap::{Estimate, bootstrap};
 
 /// A run of the bench.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use profinfer::diff::median;
 use profinfer::kernel::Stats;
 
-use super::bootstrap::{Estimate, bootstrap, median};
+use super::bootstrap::{Estimate, bootstrap};
 use super::data::Micro;
 use super::failure::Failure;
 use super::floor::{Floor, Sight, Source};

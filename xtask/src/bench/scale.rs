@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use super::bootstrap::median;
+use profinfer::diff::median;
+
 use super::data::{Scaled, Stream};
 use super::failure::{Failure, at};
 use super::loss;
