@@ -184,11 +184,13 @@ fn agree(truth: &[[u64; 4]], report: &Output) {
         let row = report.table(name).only().clone();
         assert_eq!((whole(&row, "n"), whole(&row, "there")), (ROUNDS, ROUNDS), "{name}");
         let ours = whole(&row, "time");
-        assert!(ours >= *time, "{name}: on a CPU for {ours} ns, {time} by the thread's own counter");
+        // At a switch the kernel's own counter goes on for a moment after ours has been read, or begins before.
+        assert!(ours + switches * 1_000 >= *time, "{name}: on a CPU for {ours} ns, {time} by the thread's own counter");
         // The probes' own time and the calls that read the others: some microseconds a call, and at each switch.
         let slack = ROUNDS * 150_000 + switches * 10_000 + time / 50;
-        assert!(ours - time < slack, "{name}: on a CPU for {ours} ns, {time} by the thread's own counter");
-        assert!(ours <= whole(&row, "wall") + ROUNDS * 1000, "{name}: {row}");
+        assert!(ours < time + slack, "{name}: on a CPU for {ours} ns, {time} by the thread's own counter");
+        // The clock is read before the counters are, at both ends; that takes some microseconds out of cold memory.
+        assert!(ours <= whole(&row, "wall") + ROUNDS * 20_000, "{name}: {row}");
         assert_eq!(whole(&row, "faults"), minor + major, "{name}: faults by rusage");
         assert_eq!(whole(&row, "major"), *major, "{name}: major faults by rusage");
         let seen = whole(&row, "switches");
