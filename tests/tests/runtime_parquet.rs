@@ -102,15 +102,13 @@ fn events_are_those_of_the_recording(kind: Kind) {
     assert_eq!(found, made);
     let all: u64 = made.values().map(|v| v[0].as_u64().or_fail("a count")).sum();
     assert_eq!(all, TOKENS * STEPS);
-    assert!(made.keys().any(|key| key.contains("null")), "some have no type of src0: {made:?}");
 
     // Texts and absent ones.
     let sql = "select name, \"src2.name\" as other, count(*) as n from 'events/ggml_op.parquet' group by all";
     let script = "on ggml_op < n = count() by name, other = src2.name >";
-    assert_eq!(
-        map(&ask(&lab, sql), &["name", "other"], &["n"]),
-        map(&table(&file, script), &["name", "other"], &["n"])
-    );
+    let made = map(&table(&file, script), &["name", "other"], &["n"]);
+    assert_eq!(map(&ask(&lab, sql), &["name", "other"], &["n"]), made);
+    assert!(made.keys().any(|key| key.ends_with("|null|")), "most have no third source: {made:?}");
 
     // Other points: functions, micro-batches, stacks.
     let sql = "select \"ggml_op.op\" as op, count(*) as n, sum(size)::bigint as s, sum(dur)::bigint as d
@@ -165,7 +163,7 @@ fn tables_are_those_of_json(kind: Kind) {
     let file = record(&lab, &mut engine);
     let to = |name: &str| lab.folder().join(name).display().to_string();
     let script = "on ggml_op < n = count(), sum(dur), avg(dur), share(dur), gbps = sum(bytes) / sum(dur), rate(bytes),
-                  quantile(dur, 0.5), max(dur), h = hist(dur), twice = 2 * count() by op, layer, big = (bytes > 100000) >";
+                  quantile(dur, 0.5), max(dur), h = hist(dur), twice = 2 * count() by op, layer, big = (bytes > 100KB) >";
     replay(&file, &["-e", script, "-o", &to("t.parquet")]);
     let rows = table(&file, script);
     let sql = "select * exclude (h, at_ns), to_json(h) as h from 't.parquet'";
@@ -297,17 +295,19 @@ fn names_that_mean_harm_are_texts() {
     let to = |name: &str| lab.folder().join(name).display().to_string();
     replay(&file, &["--events", "-o", &to("events.parquet")]);
     replay(&file, &["-o", &to("table.parquet")]);
-    let n = ask(&lab, "select comm, count(*) as n from 'events.parquet' group by all");
+    // Where `python3` is a script that looks for the program, its shell asks too.
+    let n = ask(&lab, "select comm, count(*) as n from 'events.parquet' where comm <> 'bash' group by all");
     assert_eq!(n, [json!({"comm": name, "n": 7})]);
-    assert_eq!(ask(&lab, "select comm, n from 'table.parquet'"), [json!({"comm": name, "n": 7})]);
-    assert_eq!(whole(&table(&file, script)[0], "n"), 7);
+    assert_eq!(ask(&lab, "select comm, n from 'table.parquet' where comm <> 'bash'"), [json!({"comm": name, "n": 7})]);
+    let rows = table(&file, script);
+    assert_eq!(whole(rows.iter().find(|row| row["comm"] == name).or_fail("its row"), "n"), 7);
 }
 
 /// Each mistake is told with what to do about it, and leaves nothing behind.
 #[test]
 fn what_cannot_be_written_is_told() {
     let lab = Lab::new();
-    let script = "on enter(\"libc:getppid\") < n = count() into a > on enter(\"libc:getpid\") < n = count() into b >";
+    let script = "on enter(\"libc:getppid\") < n = count() by comm into a > on enter(\"libc:getpid\") < n = count() by comm into b >";
     let file = lab.folder().join("two.pirec").display().to_string();
     let program = "import os\nfor _ in range(5): os.getppid()\n";
     let recording = Profinfer::run(["record", "-e", script, "-o", &file, "--", "python3", "-c", program]);
@@ -354,7 +354,8 @@ fn what_cannot_be_written_is_told() {
     assert!(part.stderr.contains("what is written are the"), "{}", part.stderr);
     let strict = Profinfer::run(["replay", &cut, "--events", "-o", &to("part/"), "--strict"]);
     strict.failed(5, &["not whole"]);
-    assert_eq!(ask(&lab, "select count(*) as n from 'part/enter_libc_getppid.parquet'"), [json!({"n": 5})]);
+    let sql = "select count(*) as n from 'part/enter_libc_getppid.parquet' where comm <> 'bash'";
+    assert_eq!(ask(&lab, sql), [json!({"n": 5})]);
 }
 
 /// Interrupted while it writes, a replay leaves nothing under the file's name.

@@ -22,6 +22,9 @@ const FIRST: [&str; 3] = ["at_ns", "ended", "pid"];
 /// What is recorded of a process is in one of those already.
 const PROCESS: &str = "pid";
 
+/// Events that wait at most for what a call stack is, of each point: one that is never told must not keep all others.
+const MAX_WAITING: usize = 65_536;
+
 /// Why events are not written.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -55,13 +58,14 @@ pub fn export(recording: &mut Recording, outs: &mut [impl Write]) -> Result<Expo
     recording.read(&mut |told| {
         match told {
             Told::Begin(begin) => export.begin = begin,
-            Told::Source(source) => export.source(source),
+            Told::Source(source) => export.source(source, outs)?,
             Told::Process(process) => processes.push(process),
-            Told::Event(event) => export.event(&event, outs)?,
+            Told::Event(event) => export.event(event, outs)?,
             Told::End(end) => ended = Some(*end),
         }
         Ok::<(), ExportError>(())
     })?;
+    export.rest(outs)?;
     let events = export.points.iter().map(|point| point.events).collect();
     let (begin, damage) = (export.begin, recording.damage.as_ref().map(ToString::to_string));
     for (i, (point, out)) in export.points.into_iter().zip(outs).enumerate() {
@@ -95,6 +99,8 @@ struct Point {
     columns: Vec<Column>,
     sheet: Sheet,
     events: u64,
+    /// Events that wait for what their call stacks are: a recording tells that a moment later. None overtakes another.
+    waiting: Vec<Event>,
 }
 
 /// What the numbers of a field are.
@@ -177,19 +183,60 @@ impl Point {
         let first = first.map(|(name, (kind, unit))| Column::required(name, kind, unit));
         let rest = rest.iter().zip(shown()).map(|(name, (_, what))| Column::new(name, what.kind(), what.unit()));
         let columns: Vec<Column> = first.chain(rest).collect();
-        Ok(Self { sheet: Sheet::new(&columns)?, fields: all, columns, events: 0 })
+        Ok(Self { sheet: Sheet::new(&columns)?, fields: all, columns, events: 0, waiting: Vec::new() })
     }
 }
 
 impl Export {
-    fn source(&mut self, source: Source) {
+    fn source(&mut self, source: Source, outs: &mut [impl Write]) -> Result<(), ExportError> {
         let words = self.sources.entry(source.number).or_default();
         // An enum that is told again is another one now.
         words.enums.extend(source.enums.into_iter().map(|(name, all)| (name, all.into_iter().collect())));
         words.stacks.extend(source.stacks);
+        for stream in 0..self.points.len() {
+            let mut waiting = std::mem::take(&mut self.points[stream].waiting).into_iter().peekable();
+            while let Some(event) = waiting.next_if(|event| self.knows(event)) {
+                self.write(&event, outs)?;
+            }
+            self.points[stream].waiting = waiting.collect();
+        }
+        Ok(())
     }
 
-    fn event(&mut self, event: &Event, outs: &mut [impl Write]) -> Result<(), ExportError> {
+    fn event(&mut self, event: Event, outs: &mut [impl Write]) -> Result<(), ExportError> {
+        let knows = self.knows(&event);
+        match self.points.get_mut(event.stream) {
+            Some(point) if !knows || !point.waiting.is_empty() => {
+                point.waiting.push(event);
+                if point.waiting.len() > MAX_WAITING { self.rest(outs) } else { Ok(()) }
+            }
+            _ => self.write(&event, outs),
+        }
+    }
+
+    /// Writes what is waiting, whatever is known of it.
+    fn rest(&mut self, outs: &mut [impl Write]) -> Result<(), ExportError> {
+        for stream in 0..self.points.len() {
+            for event in std::mem::take(&mut self.points[stream].waiting) {
+                self.write(&event, outs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is known what all call stacks of an event are.
+    fn knows(&self, event: &Event) -> bool {
+        let Some(point) = self.points.get(event.stream) else { return true };
+        let words = self.sources.get(&event.source);
+        point.fields.iter().zip(&event.values).all(|(what, value)| match (what, value) {
+            (Some(What::Stack), Value::Number(n)) => {
+                *n == ABSENT || words.is_some_and(|words| words.stacks.contains_key(n))
+            }
+            _ => true,
+        })
+    }
+
+    fn write(&mut self, event: &Event, outs: &mut [impl Write]) -> Result<(), ExportError> {
         let (Some(point), Some(out)) = (self.points.get_mut(event.stream), outs.get_mut(event.stream)) else {
             return Ok(());
         };
