@@ -13,7 +13,7 @@ use crate::lower::Want;
 use crate::plan::{Each, Expr, KeyField, OutKey, PrintPart, Table, UserExpr};
 use crate::resolve::Scope;
 use crate::texts::{Part, event_word, parts};
-use crate::typed::PointId;
+use crate::typed::{PointId, Typed};
 use crate::types::CmpOp;
 
 /// Bytes of an event that is printed at most.
@@ -131,9 +131,14 @@ impl Clauses<'_> {
     pub(crate) fn value(&mut self, point: PointId, name: &str, value: &ast::Expr, known: &mut Known) -> Option<usize> {
         let typed = self.resolver.expr(value, Scope::clause(point), None);
         let typed = self.keep(typed)?;
-        let value = self.lowering.user(&typed, point, &mut known.key, Want::Event);
+        self.known(point, name, &typed, known)
+    }
+
+    /// Has something sent with the event: its place among the keys.
+    pub(crate) fn known(&mut self, point: PointId, name: &str, typed: &Typed, known: &mut Known) -> Option<usize> {
+        let value = self.lowering.user(typed, point, &mut known.key, Want::Event);
         let value = self.keep(value)?;
-        known.keys.push(OutKey { name: name.to_owned(), ty: typed.ty, value });
+        known.keys.push(OutKey { name: name.to_owned(), ty: typed.ty.clone(), value });
         Some(known.keys.len() - 1)
     }
 

@@ -145,14 +145,6 @@ impl Clauses<'_> {
         self.known(point, &name, &typed, known)
     }
 
-    /// Has something sent with the event: its place among the keys.
-    fn known(&mut self, point: PointId, name: &str, typed: &Typed, known: &mut Known) -> Option<usize> {
-        let value = self.lowering.user(typed, point, &mut known.key, Want::Event);
-        let value = self.keep(value)?;
-        known.keys.push(OutKey { name: name.to_owned(), ty: typed.ty.clone(), value });
-        Some(known.keys.len() - 1)
-    }
-
     fn wrong<T>(&mut self, span: Span, what: &str, usage: &str) -> Option<T> {
         self.errors.push(Diagnostic::error("PI0306", what).at(span, "here").help(usage));
         None

@@ -7,8 +7,7 @@ use profinfer_lang::span::Span;
 use super::Known;
 use crate::catalogue::{Functions, NodeDef, applied};
 use crate::clauses::{Clauses, without_blanks};
-use crate::lower::Want;
-use crate::plan::{Each, Node, OutKey, PrintPart, Source, Under, Value};
+use crate::plan::{Each, Node, PrintPart, Source, Under, Value};
 use crate::resolve::Scope;
 use crate::texts::{Part, parts};
 use crate::typed::{Kind, PointId};
@@ -115,10 +114,7 @@ impl Clauses<'_> {
     fn described(&mut self, point: PointId, name: &str, value: &Expr, known: &mut Known) -> Option<usize> {
         let typed = self.resolver.expr(value, Scope::definition(point), None);
         let typed = self.keep(typed)?;
-        let value = self.lowering.user(&typed, point, &mut known.key, Want::Event);
-        let value = self.keep(value)?;
-        known.keys.push(OutKey { name: name.to_owned(), ty: typed.ty, value });
-        Some(known.keys.len() - 1)
+        self.known(point, name, &typed, known)
     }
 
     /// Has what the script says of a node sent with the event, where it says so.
